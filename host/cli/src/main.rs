@@ -1,0 +1,2 @@
+//! `knetsim`: the command line.
+fn main() {}

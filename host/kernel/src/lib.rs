@@ -1,0 +1,12 @@
+//! The only layer that calls the kernel: netlink, nftables, namespaces, mounts.
+
+pub mod limits;
+pub mod monitor;
+pub mod mounts;
+pub mod namespaces;
+pub mod netlink;
+pub mod netns;
+pub mod nft;
+pub mod processes;
+pub mod seccomp;
+pub mod sockets;

@@ -1,0 +1,99 @@
+//! The one error that crosses from the emulator to a front end or a lab.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What kind of failure it was: the `code` that labs, `-o json` and exit statuses build on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// A grant is missing, or the phase forbids it.
+    Denied,
+    /// A limit on number, size, time or memory was reached.
+    Limit,
+    /// The thing named does not exist.
+    NotFound,
+    /// The thing, or one that it clashes with, exists already.
+    Exists,
+    /// The request makes no sense as it is written.
+    Invalid,
+    /// A program, a daemon or a kernel feature that it needs is not there.
+    Unavailable,
+    /// It was not done in time.
+    Timeout,
+    /// The kernel, a program or a daemon refused or failed.
+    Failed,
+}
+
+impl Code {
+    /// The code as WIT, JSON and messages spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Code::Denied => "denied",
+            Code::Limit => "limit",
+            Code::NotFound => "not-found",
+            Code::Exists => "exists",
+            Code::Invalid => "invalid",
+            Code::Unavailable => "unavailable",
+            Code::Timeout => "timeout",
+            Code::Failed => "failed",
+        }
+    }
+}
+
+/// Why an operation was refused or failed: names the operation and the object, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, JsonSchema)]
+#[error("{message}")]
+pub struct Failure {
+    /// What kind of failure it was.
+    pub code: Code,
+    /// One or more sentences for a person.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure of that kind, with words for a person.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Failure { code, message: message.into() }
+    }
+
+    /// [`Code::NotFound`].
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Failure::new(Code::NotFound, message)
+    }
+
+    /// [`Code::Exists`].
+    pub fn exists(message: impl Into<String>) -> Self {
+        Failure::new(Code::Exists, message)
+    }
+
+    /// [`Code::Invalid`].
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Failure::new(Code::Invalid, message)
+    }
+
+    /// [`Code::Unavailable`].
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Failure::new(Code::Unavailable, message)
+    }
+
+    /// [`Code::Failed`], with the whole chain of causes in one line.
+    pub fn failed(doing: impl std::fmt::Display, error: &dyn std::error::Error) -> Self {
+        Failure::new(Code::Failed, format!("{doing}: {}", chain(error)))
+    }
+}
+
+/// An error and its causes, joined by `: `, a cause that its parent already printed left out.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

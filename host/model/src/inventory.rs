@@ -1,0 +1,95 @@
+//! What there is: the answer of `inspect`.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::flannel::FlannelConfig;
+use crate::names::{ClusterName, ContainerName, NodeKind, NodeName};
+use crate::operation::Owner;
+
+/// All objects of one sandbox.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Inventory {
+    /// The sandbox's name.
+    pub sandbox: String,
+    /// Clusters, by name.
+    pub clusters: Vec<ClusterInfo>,
+    /// Nodes of all kinds, by number.
+    pub nodes: Vec<NodeInfo>,
+    /// Containers, by cluster and name.
+    pub containers: Vec<ContainerInfo>,
+}
+
+/// A cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClusterInfo {
+    /// Its name.
+    pub name: ClusterName,
+    /// Who made it.
+    pub owner: Owner,
+    /// Its bridge in the fabric.
+    pub switch: String,
+    /// flannel's configuration.
+    pub flannel: FlannelConfig,
+}
+
+/// Whether a part works.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// It answered when it was last asked.
+    Ready,
+    /// Why it does not work, in words.
+    Broken(String),
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeInfo {
+    /// Its name.
+    pub name: NodeName,
+    /// What it is for.
+    pub kind: NodeKind,
+    /// Its cluster; none for a scratch node.
+    pub cluster: Option<ClusterName>,
+    /// Who made it.
+    pub owner: Owner,
+    /// Its number, kept for life.
+    pub number: u32,
+    /// Its address on the underlay.
+    pub address: Ipv4Addr,
+    /// Its pause process, as `ps` shows it on the node side.
+    pub pid: i32,
+    /// A worker's leased pod subnet; none while it has no lease.
+    #[schemars(with = "Option<String>")]
+    pub subnet: Option<Ipv4Net>,
+    /// Its agent or its etcd member.
+    pub health: Health,
+    /// Whether its agents mend what somebody else changed.
+    pub repair: bool,
+    /// What differs from what the agents want, in words; empty when nothing does.
+    pub drift: Vec<String>,
+}
+
+/// A container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ContainerInfo {
+    /// Its name in the cluster.
+    pub name: ContainerName,
+    /// Its cluster.
+    pub cluster: ClusterName,
+    /// Its worker.
+    pub worker: NodeName,
+    /// Who made it.
+    pub owner: Owner,
+    /// Its address in the pod network.
+    pub address: Ipv4Addr,
+    /// Key and value pairs that selectors choose by.
+    pub labels: BTreeMap<String, String>,
+    /// The command started with it; empty for an idle one.
+    pub command: Vec<String>,
+}

@@ -1,0 +1,20 @@
+//! Plain data that every layer shares: names, addresses, topology, operations, events and
+//! observations. No input, no output, no clock: everything here can be made in a test.
+//!
+//! The lowest layer. It depends on nothing of knetsim.
+
+pub mod error;
+pub mod event;
+pub mod flannel;
+pub mod inventory;
+pub mod names;
+pub mod observe;
+pub mod operation;
+pub mod protocol;
+pub mod topology;
+pub mod underlay;
+
+pub use error::{Code, Failure};
+pub use event::Event;
+pub use names::{ClusterName, ContainerName, ContainerRef, InterfaceRef, NodeName, Target};
+pub use operation::{Operation, Owner};

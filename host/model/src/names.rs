@@ -1,0 +1,408 @@
+//! Names as newtypes: a value of one of these types has been checked.
+//!
+//! | kind | form | example |
+//! |---|---|---|
+//! | cluster | a letter, then letters and digits, at most 8; not ending like a node's name | `C0` |
+//! | worker | cluster, `w`, a number from 1 | `C0w1` |
+//! | etcd node | cluster, `e`, 1 or 2 | `C0e1` |
+//! | switch | cluster, `s0`; above all clusters `t0` | `C0s0` |
+//! | scratch node | a letter, then letters, digits and `-`, at most 15; not like one of the above | `box` |
+//! | container | lower case letters, digits and `-`, at most 63, as a pod's name (RFC 1123 label) | `c1` |
+//! | container, whole | cluster or node, `.`, container | `C0w1.c1`, `C0.c1` |
+//! | interface | node, container or switch, `:`, interface | `C0w1:flannel.100` |
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// A name that has not the form of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{given}` is not {kind}: {rule}")]
+pub struct BadName {
+    /// The text as it was given.
+    pub given: String,
+    /// What it should have named, with its article.
+    pub kind: &'static str,
+    /// The rule that it breaks.
+    pub rule: &'static str,
+}
+
+fn bad(given: &str, kind: &'static str, rule: &'static str) -> BadName {
+    BadName { given: given.chars().take(80).collect(), kind, rule }
+}
+
+/// Splits `C0w12` into `C0`, `w`, 12: a stem, one of `kinds`, and a number without leading zeros.
+fn split_numbered<'a>(text: &'a str, kinds: &str) -> Option<(&'a str, char, u32)> {
+    let stem = text.trim_end_matches(|c: char| c.is_ascii_digit());
+    let digits = &text[stem.len()..];
+    if digits.is_empty() || (digits.len() > 1 && digits.starts_with('0')) {
+        return None;
+    }
+    let kind = stem.chars().last()?;
+    let stem = &stem[..stem.len() - kind.len_utf8()];
+    (kinds.contains(kind) && !stem.is_empty()).then_some(())?;
+    Some((stem, kind, digits.parse().ok()?))
+}
+
+/// A cluster, such as `C0`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClusterName(String);
+
+impl ClusterName {
+    const KIND: &str = "a cluster's name";
+    const RULE: &str = "at most 8 letters and digits, a letter first, and no ending such as `w1`, `e1` or `s0`";
+
+    /// The `number`th worker, counted from 1: `C0w1`.
+    pub fn worker(&self, number: u32) -> NodeName {
+        NodeName(format!("{}w{number}", self.0))
+    }
+
+    /// The `number`th etcd node, 1 or 2: `C0e1`.
+    pub fn etcd(&self, number: u32) -> NodeName {
+        NodeName(format!("{}e{number}", self.0))
+    }
+
+    /// The bridge that joins the cluster's nodes: `C0s0`.
+    pub fn switch(&self) -> String {
+        format!("{}s0", self.0)
+    }
+}
+
+impl FromStr for ClusterName {
+    type Err = BadName;
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let mut chars = text.chars();
+        let ok = chars.next().is_some_and(|c| c.is_ascii_alphabetic())
+            && chars.all(|c| c.is_ascii_alphanumeric())
+            && text.len() <= 8
+            && split_numbered(text, "wes").is_none()
+            && text != TOP_SWITCH;
+        ok.then(|| ClusterName(text.to_owned())).ok_or_else(|| bad(text, Self::KIND, Self::RULE))
+    }
+}
+
+/// The bridge above all clusters.
+pub const TOP_SWITCH: &str = "t0";
+
+/// What a node is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeKind {
+    /// Runs containers; has an overlay agent.
+    Worker,
+    /// Runs one member of the cluster's etcd.
+    Etcd,
+    /// Belongs to no cluster; empty, for trying things by hand.
+    Scratch,
+}
+
+/// A node: a worker `C0w1`, an etcd node `C0e1`, or a scratch node `box`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeName(String);
+
+impl NodeName {
+    const KIND: &str = "a node's name";
+    const RULE: &str = "a worker is `<cluster>w<number>`, an etcd node `<cluster>e1` or `<cluster>e2`, a scratch node at most 15 letters, digits and `-`, a letter first";
+
+    /// What the name says that the node is.
+    pub fn kind(&self) -> NodeKind {
+        match self.parts() {
+            Some((_, 'w', _)) => NodeKind::Worker,
+            Some(_) => NodeKind::Etcd,
+            None => NodeKind::Scratch,
+        }
+    }
+
+    /// The cluster that the name says it belongs to; none for a scratch node.
+    pub fn cluster(&self) -> Option<ClusterName> {
+        self.parts().map(|(cluster, ..)| cluster)
+    }
+
+    /// Its number within the cluster, the `1` of `C0w1`; none for a scratch node.
+    pub fn number(&self) -> Option<u32> {
+        self.parts().map(|(.., number)| number)
+    }
+
+    fn parts(&self) -> Option<(ClusterName, char, u32)> {
+        let (cluster, kind, number) = split_numbered(&self.0, "we")?;
+        Some((cluster.parse().ok()?, kind, number))
+    }
+}
+
+impl FromStr for NodeName {
+    type Err = BadName;
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let wrong = || bad(text, Self::KIND, Self::RULE);
+        if let Some((cluster, kind, number)) = split_numbered(text, "wes") {
+            cluster.parse::<ClusterName>().map_err(|_| wrong())?;
+            // A name must fit an interface's 15 bytes: the node's port on its switch bears it.
+            let ok = match kind {
+                'w' => (1..=99_999).contains(&number),
+                'e' => (1..=2).contains(&number),
+                _ => false,
+            };
+            return ok.then(|| NodeName(text.to_owned())).ok_or_else(wrong);
+        }
+        let mut chars = text.chars();
+        let ok = chars.next().is_some_and(|c| c.is_ascii_alphabetic())
+            && chars.all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && text.len() <= 15
+            && !["lo", "all", "default", TOP_SWITCH].contains(&text);
+        ok.then(|| NodeName(text.to_owned())).ok_or_else(wrong)
+    }
+}
+
+/// A container's name, unique in its cluster: `c1`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContainerName(String);
+
+impl ContainerName {
+    const KIND: &str = "a container's name";
+    const RULE: &str = "at most 63 lower case letters, digits and `-`, with a letter or digit at both ends";
+}
+
+impl FromStr for ContainerName {
+    type Err = BadName;
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let ok =
+            (1..=63).contains(&text.len()) && text.chars().all(inner) && !text.starts_with('-') && !text.ends_with('-');
+        ok.then(|| ContainerName(text.to_owned())).ok_or_else(|| bad(text, Self::KIND, Self::RULE))
+    }
+}
+
+/// Gives a checked string its display, its serde form and its schema.
+macro_rules! text_form {
+    ($type:ident, $pattern:literal) => {
+        impl $type {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+        text_serde!($type, $pattern);
+    };
+}
+
+/// The same for a type that has a `Display` of its own.
+macro_rules! text_serde {
+    ($type:ident, $pattern:literal) => {
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{self}")
+            }
+        }
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "pattern": $pattern })
+            }
+        }
+    };
+}
+
+text_form!(ClusterName, "^[A-Za-z][A-Za-z0-9]{0,7}$");
+text_form!(NodeName, "^[A-Za-z][A-Za-z0-9-]{0,14}$");
+text_form!(ContainerName, "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$");
+
+/// A container by its whole name: `C0w1.c1` with its node, or `C0.c1` wherever it runs.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContainerRef {
+    /// The cluster that it belongs to.
+    pub cluster: ClusterName,
+    /// The worker, where the name says it.
+    pub worker: Option<NodeName>,
+    /// Its name in the cluster.
+    pub name: ContainerName,
+}
+
+impl fmt::Display for ContainerRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.worker {
+            Some(worker) => write!(f, "{worker}.{}", self.name),
+            None => write!(f, "{}.{}", self.cluster, self.name),
+        }
+    }
+}
+
+impl FromStr for ContainerRef {
+    type Err = BadName;
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        const RULE: &str = "write `<worker>.<name>` or `<cluster>.<name>`, such as `C0w1.c1`";
+        let wrong = || bad(text, "a container's whole name", RULE);
+        let (place, name) = text.split_once('.').ok_or_else(wrong)?;
+        let name = name.parse()?;
+        if let Ok(cluster) = place.parse::<ClusterName>() {
+            return Ok(ContainerRef { cluster, worker: None, name });
+        }
+        let worker: NodeName = place.parse()?;
+        match (worker.kind(), worker.cluster()) {
+            (NodeKind::Worker, Some(cluster)) => Ok(ContainerRef { cluster, worker: Some(worker), name }),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+text_serde!(ContainerRef, "^[A-Za-z][A-Za-z0-9]*\\.[a-z0-9-]+$");
+
+/// Where a command runs, or what is looked at.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Target {
+    /// The node side's base, where all bridges are: `base`.
+    Base,
+    /// A node: `C0w1`, `C0e1`, `box`.
+    Node(NodeName),
+    /// A container: `C0w1.c1`, `C0.c1`.
+    Container(ContainerRef),
+    /// A network namespace that somebody made by hand on a node: `box/myns`.
+    Named(NodeName, String),
+}
+
+/// How [`Target::Base`] is written.
+pub const BASE: &str = "base";
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Base => f.write_str(BASE),
+            Target::Node(node) => node.fmt(f),
+            Target::Container(container) => container.fmt(f),
+            Target::Named(node, name) => write!(f, "{node}/{name}"),
+        }
+    }
+}
+
+impl FromStr for Target {
+    type Err = BadName;
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        if text == BASE {
+            return Ok(Target::Base);
+        }
+        if let Some((node, name)) = text.split_once('/') {
+            const RULE: &str = "at most 255 bytes without `/`, and neither `.` nor `..`";
+            let ok = (1..=255).contains(&name.len()) && !name.contains('/') && name != "." && name != "..";
+            let named = ok.then(|| name.to_owned()).ok_or_else(|| bad(name, "a namespace's name", RULE))?;
+            return Ok(Target::Named(node.parse()?, named));
+        }
+        if text.contains('.') { Ok(Target::Container(text.parse()?)) } else { Ok(Target::Node(text.parse()?)) }
+    }
+}
+
+text_serde!(Target, "^[A-Za-z][A-Za-z0-9./-]*$");
+
+/// An interface: `C0w1:eth0`, `C0w1.c1:eth0`, or a port or bridge of the fabric, `base:C0s0`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InterfaceRef {
+    /// Whose it is.
+    pub target: Target,
+    /// The interface's name, at most 15 bytes.
+    pub interface: String,
+}
+
+impl fmt::Display for InterfaceRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.target, self.interface)
+    }
+}
+
+impl FromStr for InterfaceRef {
+    type Err = BadName;
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        const RULE: &str = "write `<node or container>:<interface>`, such as `C0w1:eth0`, or `base:C0s0` in the fabric";
+        let wrong = || bad(text, "an interface", RULE);
+        let (target, interface) = text.split_once(':').ok_or_else(wrong)?;
+        let ok = (1..=15).contains(&interface.len())
+            && interface.chars().all(|c| c.is_ascii_graphic() && c != '/' && c != ':')
+            && interface != "."
+            && interface != "..";
+        ok.then_some(()).ok_or_else(wrong)?;
+        Ok(InterfaceRef { target: target.parse()?, interface: interface.to_owned() })
+    }
+}
+
+text_serde!(InterfaceRef, "^[A-Za-z][A-Za-z0-9./-]*:[^/:]{1,15}$");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn node(text: &str) -> NodeName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn node_names_say_their_kind() {
+        assert_eq!(node("C0w1").kind(), NodeKind::Worker);
+        assert_eq!(node("C0w12").number(), Some(12));
+        assert_eq!(node("C0e2").kind(), NodeKind::Etcd);
+        assert_eq!(node("C0e2").cluster(), Some("C0".parse().unwrap()));
+        assert_eq!(node("box").kind(), NodeKind::Scratch);
+        assert_eq!(node("box").cluster(), None);
+    }
+
+    #[test]
+    fn bad_names_are_refused() {
+        for text in
+            ["", "C0w0", "C0w01", "C0e3", "C0s0", "t0", "0a", "C0 w1", "averyverylongname", "C0w1.c1", "ä", "lo"]
+        {
+            assert!(text.parse::<NodeName>().is_err(), "{text:?}");
+        }
+        for text in ["", "C0w1", "C0s0", "t0", "a-b", "toolong89", "9"] {
+            assert!(text.parse::<ClusterName>().is_err(), "{text:?}");
+        }
+        for text in ["", "-a", "a-", "A", "a.b", "a/b", &"a".repeat(64)] {
+            assert!(text.parse::<ContainerName>().is_err(), "{text:?}");
+        }
+        for text in ["C0w1", "C0e1.c1", "box.c1", ".c1", "C0w1."] {
+            assert!(text.parse::<ContainerRef>().is_err(), "{text:?}");
+        }
+        for text in ["C0w1", "C0w1:", ":eth0", "C0w1:a/b", "C0w1:sixteenletterss"] {
+            assert!(text.parse::<InterfaceRef>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn targets_are_told_apart() {
+        assert_eq!("base".parse::<Target>().unwrap(), Target::Base);
+        assert!(matches!("C0w1".parse::<Target>().unwrap(), Target::Node(_)));
+        assert!(matches!("C0.c1".parse::<Target>().unwrap(), Target::Container(_)));
+        assert!(matches!("box/myns".parse::<Target>().unwrap(), Target::Named(..)));
+        let interface: InterfaceRef = "C0w1:flannel.100".parse().unwrap();
+        assert_eq!(interface.interface, "flannel.100");
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics_and_what_parses_prints_the_same(text in "\\PC{0,24}") {
+            if let Ok(name) = text.parse::<NodeName>() { prop_assert_eq!(name.to_string(), text.clone()); prop_assert!(text.len() <= 15); }
+            if let Ok(name) = text.parse::<Target>() { prop_assert_eq!(name.to_string(), text.clone()); }
+            if let Ok(name) = text.parse::<InterfaceRef>() { prop_assert_eq!(name.to_string(), text.clone()); }
+            if let Ok(name) = text.parse::<ClusterName>() {
+                prop_assert_eq!(name.worker(7).cluster(), Some(name.clone()));
+                prop_assert!(name.worker(99_999).as_str().len() <= 15);
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Operations: the one set of verbs that every front end speaks.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::flannel::FlannelConfig;
+use crate::names::{ClusterName, ContainerRef, InterfaceRef, NodeName};
+use crate::topology::Topology;
+
+/// Who made an object, and so who may replace it without being asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Owner {
+    /// The topology file that was applied last.
+    File,
+    /// A lab, by the name in its manifest.
+    Lab(String),
+    /// A person, by a command.
+    User,
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Owner::File => f.write_str("the topology file"),
+            Owner::Lab(name) => write!(f, "lab `{name}`"),
+            Owner::User => f.write_str("the user"),
+        }
+    }
+}
+
+/// A change to what is emulated. The emulator validates it whole before its first side effect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Operation {
+    /// A cluster with its switch, two etcd nodes and `workers` workers.
+    CreateCluster {
+        /// Its name.
+        cluster: ClusterName,
+        /// How many workers to begin with.
+        workers: u32,
+        /// flannel's configuration; left out, the course's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        flannel: Option<FlannelConfig>,
+    },
+    /// A cluster and all that is in it. Refused while it has containers, unless `force`.
+    DeleteCluster {
+        /// Which.
+        cluster: ClusterName,
+        /// Also where containers run in it.
+        #[serde(default)]
+        force: bool,
+    },
+    /// One more worker.
+    CreateWorker {
+        /// Its name, such as `C0w4`.
+        worker: NodeName,
+    },
+    /// A worker: its lease, its devices. Refused while it has containers, unless `force`.
+    DeleteWorker {
+        /// Which.
+        worker: NodeName,
+        /// Also where containers run on it.
+        #[serde(default)]
+        force: bool,
+    },
+    /// A scratch node.
+    CreateScratch {
+        /// Its name.
+        node: NodeName,
+    },
+    /// A scratch node.
+    DeleteScratch {
+        /// Which.
+        node: NodeName,
+    },
+    /// A container: a network namespace on a worker, joined to the pod network by CNI.
+    CreateContainer {
+        /// Its name with its worker.
+        container: ContainerRef,
+        /// Key and value pairs that selectors will choose by.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        labels: BTreeMap<String, String>,
+        /// A program and its arguments, started in it at once and logged; none for an idle one.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        command: Vec<String>,
+    },
+    /// A container and everything that runs in it.
+    DeleteContainer {
+        /// Which.
+        container: ContainerRef,
+    },
+    /// Any link up or down, `ip link set DEV up|down`.
+    SetLink {
+        /// Which.
+        interface: InterfaceRef,
+        /// Up or down.
+        up: bool,
+    },
+    /// Gives a cluster another flannel configuration and restarts its agents. Its containers must be gone.
+    SetFlannel {
+        /// Which cluster.
+        cluster: ClusterName,
+        /// The new configuration.
+        config: FlannelConfig,
+    },
+    /// Whether a worker's agents mend what somebody else changed.
+    SetRepair {
+        /// Which worker.
+        worker: NodeName,
+        /// On or off.
+        on: bool,
+    },
+    /// Makes what is there equal to a topology file, as far as the file owns it.
+    Apply {
+        /// The file's content.
+        topology: Topology,
+    },
+}
+
+impl std::fmt::Display for Operation {
+    /// The operation as a command would say it, for messages: `create container C0w1.c1`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Operation::CreateCluster { cluster, .. } => write!(f, "create cluster {cluster}"),
+            Operation::DeleteCluster { cluster, .. } => write!(f, "delete cluster {cluster}"),
+            Operation::CreateWorker { worker } => write!(f, "create worker {worker}"),
+            Operation::DeleteWorker { worker, .. } => write!(f, "delete worker {worker}"),
+            Operation::CreateScratch { node } => write!(f, "create scratch {node}"),
+            Operation::DeleteScratch { node } => write!(f, "delete scratch {node}"),
+            Operation::CreateContainer { container, .. } => write!(f, "create container {container}"),
+            Operation::DeleteContainer { container } => write!(f, "delete container {container}"),
+            Operation::SetLink { interface, up } => {
+                write!(f, "set link {interface} {}", if *up { "up" } else { "down" })
+            }
+            Operation::SetFlannel { cluster, .. } => write!(f, "set flannel {cluster}"),
+            Operation::SetRepair { worker, on } => write!(f, "repair {} {worker}", if *on { "on" } else { "off" }),
+            Operation::Apply { .. } => write!(f, "apply"),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What a client and the supervisor say to each other on the control socket: one JSON value a
+//! line, a [`Hello`] each way first. Descriptors travel beside a line by SCM_RIGHTS.
+//!
+//! ```text
+//! client      {"knetsim":"0.1","protocol":1}
+//! supervisor  {"knetsim":"0.1","protocol":1}
+//! client      {"id":1,"request":{"kind":"submit","operation":{"do":"create-worker","worker":"C0w4"},"owner":"user"}}
+//! supervisor  {"id":1,"reply":{"kind":"event","event":"created","name":"C0w4"}}
+//! supervisor  {"id":1,"reply":{"kind":"done"}}
+//! ```
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Failure;
+use crate::event::Event;
+use crate::inventory::Inventory;
+use crate::names::{NodeName, Target};
+use crate::operation::{Operation, Owner};
+
+/// The version of this protocol; both sides must say the same.
+pub const PROTOCOL: u32 = 1;
+
+/// The first line of both sides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Hello {
+    /// The version of the program, for messages.
+    pub knetsim: String,
+    /// The version of the protocol.
+    pub protocol: u32,
+}
+
+/// A line from the client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Call {
+    /// Chosen by the client; every reply to it bears the same.
+    pub id: u64,
+    /// What it asks.
+    pub request: Request,
+}
+
+/// What a client may ask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Request {
+    /// A change. Answered by events, then `done` or `failed`.
+    Submit {
+        /// The change.
+        operation: Operation,
+        /// In whose name.
+        owner: Owner,
+    },
+    /// What there is. Answered by `inventory`.
+    Inspect,
+    /// All events from now on, until the client ends the connection.
+    Watch,
+    /// A command. Standard input, output and error travel beside this line (three descriptors),
+    /// or none of them with `tty`: then the answer is `terminal` with the pty's descriptor beside it.
+    Exec {
+        /// Where.
+        target: Target,
+        /// Program and arguments; empty for the learner's shell.
+        command: Vec<String>,
+        /// Added to the environment.
+        #[serde(default)]
+        env: BTreeMap<String, String>,
+        /// A terminal of that many rows and columns.
+        #[serde(default)]
+        tty: Option<(u16, u16)>,
+        /// Started in the background, its output in its log. Answered by `started`.
+        #[serde(default)]
+        background: bool,
+    },
+    /// A signal to the process group of an earlier `exec` of this connection.
+    Signal {
+        /// The call that it was.
+        call: u64,
+        /// The signal's number.
+        signal: i32,
+    },
+    /// The log of a node's or a container's daemons. Answered by a descriptor beside `log`, for each one.
+    Logs {
+        /// Whose.
+        node: NodeName,
+    },
+    /// A lab to run; its bytes are read from the first descriptor beside this line, compiled code that was
+    /// cached from the second where there is one. Its streams are three further ones.
+    Run(RunLab),
+    /// Ends the sandbox. Answered by `done` when nothing is left but the supervisor itself.
+    Down,
+}
+
+/// How a lab shall run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunLab {
+    /// Arguments of the script.
+    pub args: Vec<String>,
+    /// Grants given, by name: what the person allowed of what the manifest asks for.
+    pub grants: Vec<String>,
+    /// Limits that replace the manifest's, by name.
+    pub limits: BTreeMap<String, u64>,
+    /// Whether compiled code from the cache is among the descriptors.
+    pub cached: bool,
+}
+
+/// A line from the supervisor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Answer {
+    /// Of the call that it answers.
+    pub id: u64,
+    /// The answer.
+    pub reply: Reply,
+}
+
+/// What the supervisor answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Reply {
+    /// One of any number of events before the last answer.
+    Event(Event),
+    /// It was done.
+    Done,
+    /// It was not.
+    Failed(Failure),
+    /// What there is.
+    Inventory(Inventory),
+    /// The pty's descriptor is beside this line; `exited` follows.
+    Terminal,
+    /// It runs in the background.
+    Started {
+        /// Its process id on the node side.
+        pid: i32,
+    },
+    /// The command or lab ended with that exit status; 128 + signal where a signal ended it.
+    Exited {
+        /// The status.
+        status: i32,
+    },
+    /// A log's descriptor is beside this line.
+    Log {
+        /// Which daemon's or container's.
+        name: String,
+    },
+    /// Compiled code to cache, beside this line; the run goes on.
+    Compiled,
+}

@@ -1,0 +1,35 @@
+//! Helpers for tests: each kernel test runs in namespaces of its own, as root and as an ordinary user.
+
+use std::process::Command;
+
+/// Set in the environment of a test that runs in its own namespaces.
+const INSIDE: &str = "KNETSIM_TEST_INSIDE";
+
+/// Runs `test` in fresh user, network and mount namespaces where the caller is root.
+///
+/// A process with several threads can't enter a user namespace, and a test harness has several:
+/// so this executes the test binary anew under `unshare`, for the one test that calls it, and
+/// passes on whether it passed. The test's name is that of its thread, as the harness sets it.
+///
+/// # Panics
+/// When the test fails inside, or `unshare` can't be run.
+pub fn in_namespaces(test: impl FnOnce()) {
+    if std::env::var_os(INSIDE).is_some() {
+        return test();
+    }
+    let name = std::thread::current().name().map(str::to_owned).expect("the harness names a test's thread");
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--net", "--mount", "--"])
+        .arg(std::env::current_exe().expect("the test binary's path"))
+        .args(["--exact", &name, "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .output()
+        .expect("unshare (package util-linux) runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{name} in its own namespaces: {}\n{text}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
