@@ -34,17 +34,18 @@ fn bad(given: &str, kind: &'static str, rule: &'static str) -> BadName {
     BadName { given: given.chars().take(80).collect(), kind, rule }
 }
 
-/// Splits `C0w12` into `C0`, `w`, 12: a stem, one of `kinds`, and a number without leading zeros.
-fn split_numbered<'a>(text: &'a str, kinds: &str) -> Option<(&'a str, char, u32)> {
+/// Splits `C0w12` into `C0`, `w`, `12`: a stem, one of `kinds`, and digits.
+fn split_numbered<'a>(text: &'a str, kinds: &str) -> Option<(&'a str, char, &'a str)> {
     let stem = text.trim_end_matches(|c: char| c.is_ascii_digit());
     let digits = &text[stem.len()..];
-    if digits.is_empty() || (digits.len() > 1 && digits.starts_with('0')) {
-        return None;
-    }
     let kind = stem.chars().last()?;
     let stem = &stem[..stem.len() - kind.len_utf8()];
-    (kinds.contains(kind) && !stem.is_empty()).then_some(())?;
-    Some((stem, kind, digits.parse().ok()?))
+    (!digits.is_empty() && !stem.is_empty() && kinds.contains(kind)).then_some((stem, kind, digits))
+}
+
+/// A number as a name writes it: without leading zeros.
+fn plain_number(digits: &str) -> Option<u32> {
+    digits.parse().ok().filter(|number: &u32| number.to_string() == digits)
 }
 
 /// A cluster, such as `C0`.
@@ -127,8 +128,8 @@ impl NodeName {
     }
 
     fn parts(&self) -> Option<(ClusterName, char, u32)> {
-        let (cluster, kind, number) = split_numbered(&self.0, "we")?;
-        Some((cluster.parse().ok()?, kind, number))
+        let (cluster, kind, digits) = split_numbered(&self.0, "we")?;
+        Some((cluster.parse().ok()?, kind, plain_number(digits)?))
     }
 }
 
@@ -136,8 +137,9 @@ impl FromStr for NodeName {
     type Err = BadName;
     fn from_str(text: &str) -> Result<Self, BadName> {
         let wrong = || bad(text, Self::KIND, Self::RULE);
-        if let Some((cluster, kind, number)) = split_numbered(text, "wes") {
+        if let Some((cluster, kind, digits)) = split_numbered(text, "wes") {
             cluster.parse::<ClusterName>().map_err(|_| wrong())?;
+            let number = plain_number(digits).ok_or_else(wrong)?;
             // A name must fit an interface's 15 bytes: the node's port on its switch bears it.
             let ok = match kind {
                 'w' => (1..=99_999).contains(&number),
