@@ -377,7 +377,7 @@ mod tests {
         for text in ["", "-a", "a-", "A", "a.b", "a/b", &"a".repeat(64)] {
             assert!(text.parse::<ContainerName>().is_err(), "{text:?}");
         }
-        for text in ["C0w1", "C0e1.c1", "box.c1", ".c1", "C0w1."] {
+        for text in ["C0w1", "C0e1.c1", "my-box.c1", ".c1", "C0w1."] {
             assert!(text.parse::<ContainerRef>().is_err(), "{text:?}");
         }
         for text in ["C0w1", "C0w1:", ":eth0", "C0w1:a/b", "C0w1:sixteenletterss"] {
