@@ -380,7 +380,7 @@ mod tests {
         for text in ["C0w1", "C0e1.c1", "my-box.c1", ".c1", "C0w1."] {
             assert!(text.parse::<ContainerRef>().is_err(), "{text:?}");
         }
-        for text in ["C0w1", "C0w1:", ":eth0", "C0w1:a/b", "C0w1:sixteenletterss"] {
+        for text in ["C0w1", "C0w1:", ":eth0", "C0w1:a/b", "C0w1:sixteen-letters-"] {
             assert!(text.parse::<InterfaceRef>().is_err(), "{text:?}");
         }
     }
