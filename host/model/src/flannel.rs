@@ -52,3 +52,100 @@ fn default_vni() -> u32 {
 fn is_zero(port: &u16) -> bool {
     *port == 0
 }
+
+impl Default for FlannelConfig {
+    /// The course's: `11.0.0.0/8` in subnets of /20 from 11.10.0.0 to 11.99.0.0, VNI 100, port 8472.
+    fn default() -> Self {
+        FlannelConfig {
+            network: Ipv4Net::new_assert(Ipv4Addr::new(11, 0, 0, 0), 8),
+            subnet_len: Some(20),
+            subnet_min: Some(Ipv4Addr::new(11, 10, 0, 0)),
+            subnet_max: Some(Ipv4Addr::new(11, 99, 0, 0)),
+            backend: Backend { kind: "vxlan".to_owned(), vni: 100, port: 8472, direct_routing: false },
+        }
+    }
+}
+
+/// A configuration that flannel would refuse, or that knetsim can't drive.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("flannel configuration: {0}")]
+pub struct BadConfig(String);
+
+impl FlannelConfig {
+    /// Checks it by flannel's own rules (`pkg/subnet/config.go`).
+    ///
+    /// # Errors
+    /// Which field is wrong, and why.
+    pub fn validate(&self) -> Result<(), BadConfig> {
+        let bad = |text: String| Err(BadConfig(text));
+        let network = self.network;
+        if network != network.trunc() {
+            return bad(format!("Network {network} has bits below its prefix; write {}", network.trunc()));
+        }
+        let len = self.effective_subnet_len();
+        if len > 30 || len < network.prefix_len() + 2 {
+            return bad(format!("SubnetLen {len} does not fit {network}: it takes {} to 30", network.prefix_len() + 2));
+        }
+        let (min, max) = (self.effective_subnet_min(), self.effective_subnet_max());
+        for (field, address) in [("SubnetMin", min), ("SubnetMax", max)] {
+            if !network.contains(&address) {
+                return bad(format!("{field} {address} is not in Network {network}"));
+            }
+            if Ipv4Net::new(address, len).is_ok_and(|subnet| subnet.network() != address) {
+                return bad(format!("{field} {address} is not the first address of a /{len}"));
+            }
+        }
+        if min > max {
+            return bad(format!("SubnetMin {min} comes after SubnetMax {max}"));
+        }
+        if self.backend.kind != "vxlan" {
+            return bad(format!("Backend.Type `{}` is not driven here; `vxlan` is", self.backend.kind));
+        }
+        if self.backend.vni > 0x00ff_ffff {
+            return bad(format!("Backend.VNI {} is over 16777215", self.backend.vni));
+        }
+        Ok(())
+    }
+
+    /// SubnetLen, or flannel's default for the network.
+    pub fn effective_subnet_len(&self) -> u8 {
+        let prefix = self.network.prefix_len();
+        self.subnet_len.unwrap_or(if prefix <= 22 { 24 } else { prefix + 2 })
+    }
+
+    /// SubnetMin, or flannel's default: the second subnet.
+    pub fn effective_subnet_min(&self) -> Ipv4Addr {
+        let step = 1u32.checked_shl(32 - u32::from(self.effective_subnet_len().min(32))).unwrap_or(0);
+        self.subnet_min.unwrap_or_else(|| Ipv4Addr::from(u32::from(self.network.network()).wrapping_add(step)))
+    }
+
+    /// SubnetMax, or flannel's default: the last subnet.
+    pub fn effective_subnet_max(&self) -> Ipv4Addr {
+        let step = 1u32.checked_shl(32 - u32::from(self.effective_subnet_len().min(32))).unwrap_or(0);
+        self.subnet_max
+            .unwrap_or_else(|| Ipv4Addr::from(u32::from(self.network.broadcast()).wrapping_add(1).wrapping_sub(step)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_the_shipped_file() {
+        let file = include_str!("../../../conf/flannel-network-config.json");
+        assert_eq!(serde_json::from_str::<FlannelConfig>(file).unwrap(), FlannelConfig::default());
+        FlannelConfig::default().validate().unwrap();
+    }
+
+    #[test]
+    fn defaults_are_flannels() {
+        let text = r#"{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}"#;
+        let config: FlannelConfig = serde_json::from_str(text).unwrap();
+        assert_eq!(config.effective_subnet_len(), 24);
+        assert_eq!(config.effective_subnet_min(), Ipv4Addr::new(10, 244, 1, 0));
+        assert_eq!(config.effective_subnet_max(), Ipv4Addr::new(10, 244, 255, 0));
+        assert_eq!(config.backend.vni, 1);
+        config.validate().unwrap();
+    }
+}

@@ -31,6 +31,8 @@ pub struct ClusterInfo {
     pub name: ClusterName,
     /// Who made it.
     pub owner: Owner,
+    /// 0 for the first: its etcd nodes are `10.(index+1).0.x`.
+    pub index: u32,
     /// Its bridge in the fabric.
     pub switch: String,
     /// flannel's configuration.

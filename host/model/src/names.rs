@@ -100,9 +100,25 @@ pub enum NodeKind {
     Scratch,
 }
 
-/// A node: a worker `C0w1`, an etcd node `C0e1`, or a scratch node `box`.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A node: a worker `C0w1`, an etcd node `C0e1`, or a scratch node `box`. Ordered as people count: w2 before w10.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct NodeName(String);
+
+impl Ord for NodeName {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        fn key(name: &NodeName) -> (&str, u64, &str) {
+            let stem = name.0.trim_end_matches(|c: char| c.is_ascii_digit());
+            (stem, name.0[stem.len()..].parse().unwrap_or(0), &name.0)
+        }
+        key(self).cmp(&key(other))
+    }
+}
+
+impl PartialOrd for NodeName {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl NodeName {
     const KIND: &str = "a node's name";
@@ -362,6 +378,13 @@ mod tests {
         assert_eq!(node("C0e2").cluster(), Some("C0".parse().unwrap()));
         assert_eq!(node("box").kind(), NodeKind::Scratch);
         assert_eq!(node("box").cluster(), None);
+    }
+
+    #[test]
+    fn nodes_are_ordered_as_people_count() {
+        let mut nodes = ["C0w10", "C1w1", "C0w2", "C0e1", "box"].map(node);
+        nodes.sort();
+        assert_eq!(nodes, ["C0e1", "C0w2", "C0w10", "C1w1", "box"].map(node));
     }
 
     #[test]

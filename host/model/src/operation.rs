@@ -99,7 +99,8 @@ pub enum Operation {
         /// Up or down.
         up: bool,
     },
-    /// Gives a cluster another flannel configuration and restarts its agents. Its containers must be gone.
+    /// Gives a cluster another flannel configuration and restarts its agents. Addresses change, so its
+    /// containers are made anew, their commands started again.
     SetFlannel {
         /// Which cluster.
         cluster: ClusterName,

@@ -1,0 +1,472 @@
+//! Plans: what an operation will delete and make, decided and validated before anything is done.
+//!
+//! Pure: a [`Planner`] works on a [`View`] of what there is, refuses what cannot be, and hands out
+//! numbers. A topology file is planned as the same small operations, against the same view.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use knetsim_model::flannel::FlannelConfig;
+use knetsim_model::names::NodeKind;
+use knetsim_model::operation::Operation;
+use knetsim_model::topology::{ClusterSpec, Topology, Workers};
+use knetsim_model::{ClusterName, Code, ContainerName, ContainerRef, Failure, NodeName, Owner, underlay};
+
+/// A Linux bridge takes 1024 ports (BR_MAX_PORTS); one is the uplink or the bridge's own.
+pub const MAX_PORTS: usize = 1023;
+
+/// A cluster as it is to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterPlan {
+    /// Its name.
+    pub name: ClusterName,
+    /// Who makes it.
+    pub owner: Owner,
+    /// 0 for the first: its etcd nodes are `10.(index+1).0.x`.
+    pub index: u32,
+    /// flannel's configuration.
+    pub flannel: FlannelConfig,
+}
+
+/// A node as it is to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodePlan {
+    /// Its name, which says its kind and its cluster.
+    pub name: NodeName,
+    /// Who makes it.
+    pub owner: Owner,
+    /// Its number, kept for life.
+    pub number: u32,
+    /// Its address on the underlay.
+    pub address: std::net::Ipv4Addr,
+}
+
+/// A container as it is to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainerPlan {
+    /// Its cluster and its name in it.
+    pub key: ContainerKey,
+    /// The worker that it runs on.
+    pub worker: NodeName,
+    /// Who makes it.
+    pub owner: Owner,
+    /// What selectors choose by.
+    pub labels: BTreeMap<String, String>,
+    /// Started in it; empty for an idle one.
+    pub command: Vec<String>,
+}
+
+/// A container's identity: its name is unique in its cluster.
+pub type ContainerKey = (ClusterName, ContainerName);
+
+impl ContainerPlan {
+    /// Its whole name, with its worker.
+    pub fn reference(&self) -> ContainerRef {
+        let (cluster, name) = self.key.clone();
+        ContainerRef { cluster, worker: Some(self.worker.clone()), name }
+    }
+}
+
+/// What there is, as far as planning needs to know.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// Clusters.
+    pub clusters: BTreeMap<ClusterName, ClusterPlan>,
+    /// Nodes of all kinds.
+    pub nodes: BTreeMap<NodeName, NodePlan>,
+    /// Containers.
+    pub containers: BTreeMap<ContainerKey, ContainerPlan>,
+    /// The topology file that was applied last.
+    pub applied: Topology,
+}
+
+impl View {
+    /// Finds a container by a name with or without its worker.
+    pub fn container(&self, reference: &ContainerRef) -> Result<&ContainerPlan, Failure> {
+        let found = self.containers.get(&(reference.cluster.clone(), reference.name.clone()));
+        let Some(found) = found else {
+            return Err(Failure::not_found(format!("there is no container {reference}")));
+        };
+        match &reference.worker {
+            Some(worker) if *worker != found.worker => {
+                Err(Failure::not_found(format!("there is no container {reference}: {} runs on {}", reference.name, found.worker)))
+            }
+            _ => Ok(found),
+        }
+    }
+
+    fn on_worker<'a>(&'a self, worker: &'a NodeName) -> impl Iterator<Item = &'a ContainerPlan> {
+        self.containers.values().filter(move |container| container.worker == *worker)
+    }
+
+    fn in_cluster<'a>(&'a self, cluster: &'a ClusterName) -> impl Iterator<Item = &'a NodePlan> {
+        self.nodes.values().filter(move |node| node.name.cluster().as_ref() == Some(cluster))
+    }
+}
+
+/// What will be done, in this order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Containers to delete first.
+    pub delete_containers: Vec<ContainerKey>,
+    /// Then nodes.
+    pub delete_nodes: Vec<NodeName>,
+    /// Then clusters, when their nodes are gone.
+    pub delete_clusters: Vec<ClusterName>,
+    /// Clusters to make.
+    pub clusters: Vec<ClusterPlan>,
+    /// Nodes to make, etcd nodes before workers.
+    pub nodes: Vec<NodePlan>,
+    /// Clusters that get another flannel configuration.
+    pub flannel: Vec<(ClusterName, FlannelConfig)>,
+    /// Containers to make last.
+    pub containers: Vec<ContainerPlan>,
+    /// Containers that only get other labels.
+    pub labels: Vec<(ContainerKey, BTreeMap<String, String>)>,
+    /// The topology file that holds from then on.
+    pub applied: Option<Topology>,
+    /// What a person should know before or after.
+    pub notes: Vec<String>,
+}
+
+/// Turns operations into a [`Plan`].
+pub struct Planner {
+    view: View,
+    owner: Owner,
+    plan: Plan,
+}
+
+impl Planner {
+    /// Plans one operation in that owner's name.
+    ///
+    /// # Errors
+    /// Why it cannot be: nothing was done yet.
+    pub fn plan(view: View, operation: &Operation, owner: Owner) -> Result<Plan, Failure> {
+        let mut planner = Planner { view, owner, plan: Plan::default() };
+        let planned = match operation.clone() {
+            Operation::CreateCluster { cluster, workers, flannel } => {
+                let workers = numbered_workers(&cluster, workers)?;
+                planner.create_cluster(&cluster, &workers, flannel.unwrap_or_default())
+            }
+            Operation::DeleteCluster { cluster, force } => planner.delete_cluster(&cluster, force),
+            Operation::CreateWorker { worker } => planner.create_worker(&worker),
+            Operation::DeleteWorker { worker, force } => planner.delete_worker(&worker, force),
+            Operation::CreateScratch { node } => planner.create_scratch(&node),
+            Operation::DeleteScratch { node } => planner.delete_scratch(&node),
+            Operation::CreateContainer { container, labels, command } => {
+                let worker = container.worker.clone().ok_or_else(|| {
+                    Failure::invalid(format!("say on which worker: `{}w1.{}`", container.cluster, container.name))
+                })?;
+                let key = (container.cluster, container.name);
+                planner.create_container(ContainerPlan { key, worker, owner: planner.owner.clone(), labels, command })
+            }
+            Operation::DeleteContainer { container } => planner.delete_container(&container),
+            Operation::SetFlannel { cluster, config } => planner.set_flannel(&cluster, config),
+            Operation::Apply { topology } => planner.apply(topology),
+            Operation::SetLink { .. } | Operation::SetRepair { .. } => Ok(()),
+        };
+        planned.map_err(|failure| Failure::new(failure.code, format!("{operation}: {}", failure.message)))?;
+        Ok(planner.plan)
+    }
+
+    fn create_cluster(&mut self, name: &ClusterName, workers: &BTreeSet<NodeName>, flannel: FlannelConfig) -> Result<(), Failure> {
+        if let Some(there) = self.view.clusters.get(name) {
+            return Err(self.clash("a cluster", name.as_str(), &there.owner));
+        }
+        if let Some(there) = name.as_str().parse().ok().and_then(|node: NodeName| self.view.nodes.get(&node)) {
+            return Err(self.clash("a scratch node", name.as_str(), &there.owner));
+        }
+        check_flannel(&flannel)?;
+        let used: BTreeSet<u32> = self.view.clusters.values().map(|cluster| cluster.index).collect();
+        let index = (0..underlay::MAX_CLUSTERS).find(|index| !used.contains(index)).ok_or_else(|| {
+            Failure::new(Code::Limit, format!("the underlay has room for {} clusters", underlay::MAX_CLUSTERS))
+        })?;
+        let cluster = ClusterPlan { name: name.clone(), owner: self.owner.clone(), index, flannel };
+        self.view.clusters.insert(name.clone(), cluster.clone());
+        self.plan.clusters.push(cluster);
+        for member in 1..=2 {
+            self.add_node(&name.etcd(member), |_| underlay::etcd_address(index, member))?;
+        }
+        workers.iter().try_for_each(|worker| self.create_worker(worker))
+    }
+
+    fn delete_cluster(&mut self, name: &ClusterName, force: bool) -> Result<(), Failure> {
+        if !self.view.clusters.contains_key(name) {
+            return Err(Failure::not_found(format!("there is no cluster {name}")));
+        }
+        let users: Vec<_> = self.view.containers.values().filter(|container| container.key.0 == *name).cloned().collect();
+        self.delete_users(name.as_str(), users, force)?;
+        let nodes: Vec<_> = self.view.in_cluster(name).map(|node| node.name.clone()).collect();
+        for node in nodes {
+            self.view.nodes.remove(&node);
+            self.plan.delete_nodes.push(node);
+        }
+        self.view.clusters.remove(name);
+        self.plan.delete_clusters.push(name.clone());
+        Ok(())
+    }
+
+    fn create_worker(&mut self, name: &NodeName) -> Result<(), Failure> {
+        let (NodeKind::Worker, Some(cluster)) = (name.kind(), name.cluster()) else {
+            return Err(Failure::invalid(format!("{name} is not a worker's name: write `<cluster>w<number>`")));
+        };
+        if !self.view.clusters.contains_key(&cluster) {
+            return Err(Failure::not_found(format!("there is no cluster {cluster}; make it by `knetsim create cluster {cluster}`")));
+        }
+        if self.view.in_cluster(&cluster).count() >= MAX_PORTS {
+            let message = format!("{} is full: a Linux bridge takes {MAX_PORTS} nodes", cluster.switch());
+            return Err(Failure::new(Code::Limit, message));
+        }
+        self.add_node(name, underlay::node_address)
+    }
+
+    fn create_scratch(&mut self, name: &NodeName) -> Result<(), Failure> {
+        if name.kind() != NodeKind::Scratch {
+            return Err(Failure::invalid(format!("{name} is the name of a cluster's node; a scratch node needs another")));
+        }
+        if let Some(there) = name.as_str().parse().ok().and_then(|cluster: ClusterName| self.view.clusters.get(&cluster)) {
+            return Err(self.clash("a cluster", name.as_str(), &there.owner));
+        }
+        self.add_node(name, underlay::node_address)
+    }
+
+    /// Adds a node under the next free number.
+    fn add_node(&mut self, name: &NodeName, address: impl Fn(u32) -> std::net::Ipv4Addr) -> Result<(), Failure> {
+        if let Some(there) = self.view.nodes.get(name) {
+            return Err(self.clash("a node", name.as_str(), &there.owner));
+        }
+        let used: BTreeSet<u32> = self.view.nodes.values().map(|node| node.number).collect();
+        let number = (1..=underlay::MAX_NODES).find(|number| !used.contains(number)).ok_or_else(|| {
+            Failure::new(Code::Limit, format!("the underlay has room for {} nodes", underlay::MAX_NODES))
+        })?;
+        let node = NodePlan { name: name.clone(), owner: self.owner.clone(), number, address: address(number) };
+        self.view.nodes.insert(name.clone(), node.clone());
+        self.plan.nodes.push(node);
+        Ok(())
+    }
+
+    fn delete_worker(&mut self, name: &NodeName, force: bool) -> Result<(), Failure> {
+        match self.view.nodes.get(name).map(|node| node.name.kind()) {
+            Some(NodeKind::Worker) => {}
+            Some(_) => return Err(Failure::invalid(format!("{name} is not a worker"))),
+            None => return Err(Failure::not_found(format!("there is no worker {name}"))),
+        }
+        let users: Vec<_> = self.view.on_worker(name).cloned().collect();
+        self.delete_users(name.as_str(), users, force)?;
+        self.view.nodes.remove(name);
+        self.plan.delete_nodes.push(name.clone());
+        Ok(())
+    }
+
+    fn delete_scratch(&mut self, name: &NodeName) -> Result<(), Failure> {
+        match self.view.nodes.remove(name).map(|node| node.name.kind()) {
+            Some(NodeKind::Scratch) => self.plan.delete_nodes.push(name.clone()),
+            Some(_) => return Err(Failure::invalid(format!("{name} is not a scratch node"))),
+            None => return Err(Failure::not_found(format!("there is no scratch node {name}"))),
+        }
+        Ok(())
+    }
+
+    fn create_container(&mut self, container: ContainerPlan) -> Result<(), Failure> {
+        let (cluster, name) = &container.key;
+        if container.worker.cluster().as_ref() != Some(cluster) || container.worker.kind() != NodeKind::Worker {
+            return Err(Failure::invalid(format!("container {cluster}.{name} needs a worker of {cluster}, not {}", container.worker)));
+        }
+        if !self.view.nodes.contains_key(&container.worker) {
+            return Err(Failure::not_found(format!("there is no worker {}", container.worker)));
+        }
+        if let Some(there) = self.view.containers.get(&container.key) {
+            return Err(self.clash("a container", &there.reference().to_string(), &there.owner));
+        }
+        if self.view.on_worker(&container.worker).count() >= MAX_PORTS {
+            let message = format!("{} is full: its bridge cni0 takes {MAX_PORTS} containers", container.worker);
+            return Err(Failure::new(Code::Limit, message));
+        }
+        if container.command.first().is_some_and(String::is_empty) {
+            return Err(Failure::invalid(format!("container {cluster}.{name}: its command has an empty program name")));
+        }
+        self.view.containers.insert(container.key.clone(), container.clone());
+        self.plan.containers.push(container);
+        Ok(())
+    }
+
+    fn delete_container(&mut self, reference: &ContainerRef) -> Result<(), Failure> {
+        let key = self.view.container(reference)?.key.clone();
+        self.drop_container(key);
+        Ok(())
+    }
+
+    fn drop_container(&mut self, key: ContainerKey) {
+        self.view.containers.remove(&key);
+        self.plan.delete_containers.push(key);
+    }
+
+    /// Deletes the containers that use something about to be deleted, or refuses and names them.
+    fn delete_users(&mut self, used: &str, users: Vec<ContainerPlan>, force: bool) -> Result<(), Failure> {
+        if !users.is_empty() && !force {
+            let named: Vec<_> = users.iter().take(5).map(|user| format!("{} (of {})", user.reference(), user.owner)).collect();
+            let more = users.len().checked_sub(6).map(|rest| format!(" and {} more", rest + 1)).unwrap_or_default();
+            let message = format!("{used} is in use by {}{more}: delete them first, or use --force", named.join(", "));
+            return Err(Failure::new(Code::Exists, message));
+        }
+        users.into_iter().for_each(|user| self.drop_container(user.key));
+        Ok(())
+    }
+
+    /// Another configuration for a cluster. Addresses change, so its containers are made anew.
+    fn set_flannel(&mut self, name: &ClusterName, config: FlannelConfig) -> Result<(), Failure> {
+        check_flannel(&config)?;
+        let cluster = self.view.clusters.get_mut(name).ok_or_else(|| Failure::not_found(format!("there is no cluster {name}")))?;
+        if cluster.flannel == config {
+            return Ok(());
+        }
+        cluster.flannel = config.clone();
+        self.plan.flannel.push((name.clone(), config));
+        let anew: Vec<_> = self.view.containers.values().filter(|container| container.key.0 == *name).cloned().collect();
+        for container in anew {
+            self.plan.delete_containers.push(container.key.clone());
+            self.plan.containers.push(container);
+        }
+        Ok(())
+    }
+
+    /// The three-way difference: the file as it is now, as it was applied last, and what there is.
+    fn apply(&mut self, wanted: Topology) -> Result<(), Failure> {
+        self.owner = Owner::File;
+        self.delete_unwanted(&wanted)?;
+        for (name, spec) in &wanted.clusters {
+            self.apply_cluster(name, spec)?;
+        }
+        for name in &wanted.scratch {
+            match self.view.nodes.get(name) {
+                None => self.create_scratch(name)?,
+                Some(there) if there.name.kind() == NodeKind::Scratch => {}
+                Some(there) => return Err(self.clash("a node", name.as_str(), &there.owner)),
+            }
+        }
+        self.report_others(&wanted);
+        self.plan.applied = Some(wanted);
+        Ok(())
+    }
+
+    /// Deletes what the file owned and no longer names.
+    fn delete_unwanted(&mut self, wanted: &Topology) -> Result<(), Failure> {
+        let unwanted: Vec<_> = self.view.containers.values().filter(|container| container.owner == Owner::File);
+        let unwanted: Vec<_> = unwanted
+            .into_iter()
+            .filter(|container| {
+                let (cluster, name) = &container.key;
+                !wanted.clusters.get(cluster).is_some_and(|spec| spec.containers.contains_key(name))
+            })
+            .map(|container| container.key.clone())
+            .collect();
+        unwanted.into_iter().for_each(|key| self.drop_container(key));
+        let nodes: Vec<_> = self.view.nodes.values().filter(|node| node.owner == Owner::File).cloned().collect();
+        for node in nodes {
+            match (node.name.kind(), node.name.cluster()) {
+                (NodeKind::Worker, Some(cluster)) => {
+                    let stays = |spec: &ClusterSpec| worker_names(&cluster, &spec.workers).map(|names| names.contains(&node.name));
+                    match wanted.clusters.get(&cluster).map(stays).transpose()? {
+                        Some(false) => self.delete_worker(&node.name, false)?,
+                        Some(true) | None => {}
+                    }
+                }
+                (NodeKind::Scratch, _) if !wanted.scratch.contains(&node.name) => self.delete_scratch(&node.name)?,
+                _ => {}
+            }
+        }
+        let clusters: Vec<_> = self.view.clusters.values().filter(|cluster| cluster.owner == Owner::File).cloned().collect();
+        for cluster in clusters.into_iter().filter(|cluster| !wanted.clusters.contains_key(&cluster.name)) {
+            self.delete_cluster(&cluster.name, false)?;
+        }
+        Ok(())
+    }
+
+    fn apply_cluster(&mut self, name: &ClusterName, spec: &ClusterSpec) -> Result<(), Failure> {
+        let workers = worker_names(name, &spec.workers)?;
+        let flannel = spec.flannel.clone().unwrap_or_default();
+        match self.view.clusters.get(name).cloned() {
+            None => self.create_cluster(name, &workers, flannel)?,
+            Some(there) => {
+                if there.flannel != flannel {
+                    if there.owner != Owner::File {
+                        return Err(self.clash("a cluster with another flannel configuration", name.as_str(), &there.owner));
+                    }
+                    self.set_flannel(name, flannel)?;
+                }
+                let missing: Vec<_> = workers.iter().filter(|worker| !self.view.nodes.contains_key(*worker)).cloned().collect();
+                missing.iter().try_for_each(|worker| self.create_worker(worker))?;
+            }
+        }
+        for (container, wanted) in &spec.containers {
+            let key = (name.clone(), container.clone());
+            let (worker, labels, command) = (wanted.worker.clone(), wanted.labels.clone(), wanted.command.clone());
+            self.apply_container(ContainerPlan { key, worker, owner: Owner::File, labels, command })?;
+        }
+        Ok(())
+    }
+
+    fn apply_container(&mut self, wanted: ContainerPlan) -> Result<(), Failure> {
+        let Some(there) = self.view.containers.get(&wanted.key).cloned() else {
+            return self.create_container(wanted);
+        };
+        if there.worker == wanted.worker && there.command == wanted.command {
+            if there.labels != wanted.labels {
+                self.plan.labels.push((wanted.key, wanted.labels));
+            }
+            return Ok(());
+        }
+        if there.owner != Owner::File {
+            return Err(self.clash("a container", &there.reference().to_string(), &there.owner));
+        }
+        // It may be on its way to be made anew already, under another flannel configuration.
+        self.plan.containers.retain(|container| container.key != wanted.key);
+        if !self.plan.delete_containers.contains(&wanted.key) {
+            self.plan.delete_containers.push(wanted.key.clone());
+        }
+        self.view.containers.remove(&wanted.key);
+        self.create_container(wanted)
+    }
+
+    /// Says what the file leaves alone because somebody else made it.
+    fn report_others(&mut self, wanted: &Topology) {
+        let containers = self.view.containers.values().filter(|container| container.owner != Owner::File);
+        let containers = containers.map(|container| (container.reference().to_string(), &container.owner));
+        let nodes = self.view.nodes.values().filter(|node| node.owner != Owner::File && !wanted.scratch.contains(&node.name));
+        let nodes = nodes.map(|node| (node.name.to_string(), &node.owner));
+        let notes: Vec<_> = nodes.chain(containers).map(|(name, owner)| format!("{name} stays: it is of {owner}, not of the file")).collect();
+        self.plan.notes.extend(notes);
+    }
+
+    fn clash(&self, kind: &str, name: &str, there: &Owner) -> Failure {
+        Failure::exists(format!("there is already {kind} {name}, made by {there}; this one would be of {}", self.owner))
+    }
+}
+
+fn worker_names(cluster: &ClusterName, workers: &Workers) -> Result<BTreeSet<NodeName>, Failure> {
+    match workers {
+        Workers::Count(count) => numbered_workers(cluster, *count),
+        Workers::Named(names) => match names.iter().find(|name| name.kind() != NodeKind::Worker || name.cluster().as_ref() != Some(cluster)) {
+            Some(other) => Err(Failure::invalid(format!("{other} is no worker of {cluster}: write `{cluster}w<number>`"))),
+            None => Ok(names.clone()),
+        },
+    }
+}
+
+fn numbered_workers(cluster: &ClusterName, count: u32) -> Result<BTreeSet<NodeName>, Failure> {
+    // Two ports of the switch are the etcd nodes'.
+    if count as usize > MAX_PORTS - 2 {
+        let message = format!("cluster {cluster}: {count} workers are too many, its bridge takes {}", MAX_PORTS - 2);
+        return Err(Failure::new(Code::Limit, message));
+    }
+    Ok((1..=count).map(|number| cluster.worker(number)).collect())
+}
+
+fn check_flannel(config: &FlannelConfig) -> Result<(), Failure> {
+    config.validate().map_err(|error| Failure::invalid(error.to_string()))?;
+    for (range, what) in [(underlay::UNDERLAY, "the underlay"), (underlay::SERVICES, "the services")] {
+        if range.contains(&config.network) || config.network.contains(&range) {
+            return Err(Failure::invalid(format!("flannel's Network {} overlaps {range}, which {what} use", config.network)));
+        }
+    }
+    Ok(())
+}
