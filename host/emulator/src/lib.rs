@@ -1,1 +1,3 @@
-//! placeholder
+//! Clusters, workers and containers made from the layers below.
+
+pub mod plan;

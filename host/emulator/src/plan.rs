@@ -87,9 +87,10 @@ impl View {
             return Err(Failure::not_found(format!("there is no container {reference}")));
         };
         match &reference.worker {
-            Some(worker) if *worker != found.worker => {
-                Err(Failure::not_found(format!("there is no container {reference}: {} runs on {}", reference.name, found.worker)))
-            }
+            Some(worker) if *worker != found.worker => Err(Failure::not_found(format!(
+                "there is no container {reference}: {} runs on {}",
+                reference.name, found.worker
+            ))),
             _ => Ok(found),
         }
     }
@@ -168,7 +169,12 @@ impl Planner {
         Ok(planner.plan)
     }
 
-    fn create_cluster(&mut self, name: &ClusterName, workers: &BTreeSet<NodeName>, flannel: FlannelConfig) -> Result<(), Failure> {
+    fn create_cluster(
+        &mut self,
+        name: &ClusterName,
+        workers: &BTreeSet<NodeName>,
+        flannel: FlannelConfig,
+    ) -> Result<(), Failure> {
         if let Some(there) = self.view.clusters.get(name) {
             return Err(self.clash("a cluster", name.as_str(), &there.owner));
         }
@@ -193,7 +199,8 @@ impl Planner {
         if !self.view.clusters.contains_key(name) {
             return Err(Failure::not_found(format!("there is no cluster {name}")));
         }
-        let users: Vec<_> = self.view.containers.values().filter(|container| container.key.0 == *name).cloned().collect();
+        let users: Vec<_> =
+            self.view.containers.values().filter(|container| container.key.0 == *name).cloned().collect();
         self.delete_users(name.as_str(), users, force)?;
         let nodes: Vec<_> = self.view.in_cluster(name).map(|node| node.name.clone()).collect();
         for node in nodes {
@@ -210,7 +217,9 @@ impl Planner {
             return Err(Failure::invalid(format!("{name} is not a worker's name: write `<cluster>w<number>`")));
         };
         if !self.view.clusters.contains_key(&cluster) {
-            return Err(Failure::not_found(format!("there is no cluster {cluster}; make it by `knetsim create cluster {cluster}`")));
+            return Err(Failure::not_found(format!(
+                "there is no cluster {cluster}; make it by `knetsim create cluster {cluster}`"
+            )));
         }
         if self.view.in_cluster(&cluster).count() >= MAX_PORTS {
             let message = format!("{} is full: a Linux bridge takes {MAX_PORTS} nodes", cluster.switch());
@@ -221,9 +230,13 @@ impl Planner {
 
     fn create_scratch(&mut self, name: &NodeName) -> Result<(), Failure> {
         if name.kind() != NodeKind::Scratch {
-            return Err(Failure::invalid(format!("{name} is the name of a cluster's node; a scratch node needs another")));
+            return Err(Failure::invalid(format!(
+                "{name} is the name of a cluster's node; a scratch node needs another"
+            )));
         }
-        if let Some(there) = name.as_str().parse().ok().and_then(|cluster: ClusterName| self.view.clusters.get(&cluster)) {
+        if let Some(there) =
+            name.as_str().parse().ok().and_then(|cluster: ClusterName| self.view.clusters.get(&cluster))
+        {
             return Err(self.clash("a cluster", name.as_str(), &there.owner));
         }
         self.add_node(name, underlay::node_address)
@@ -269,7 +282,10 @@ impl Planner {
     fn create_container(&mut self, container: ContainerPlan) -> Result<(), Failure> {
         let (cluster, name) = &container.key;
         if container.worker.cluster().as_ref() != Some(cluster) || container.worker.kind() != NodeKind::Worker {
-            return Err(Failure::invalid(format!("container {cluster}.{name} needs a worker of {cluster}, not {}", container.worker)));
+            return Err(Failure::invalid(format!(
+                "container {cluster}.{name} needs a worker of {cluster}, not {}",
+                container.worker
+            )));
         }
         if !self.view.nodes.contains_key(&container.worker) {
             return Err(Failure::not_found(format!("there is no worker {}", container.worker)));
@@ -303,7 +319,8 @@ impl Planner {
     /// Deletes the containers that use something about to be deleted, or refuses and names them.
     fn delete_users(&mut self, used: &str, users: Vec<ContainerPlan>, force: bool) -> Result<(), Failure> {
         if !users.is_empty() && !force {
-            let named: Vec<_> = users.iter().take(5).map(|user| format!("{} (of {})", user.reference(), user.owner)).collect();
+            let named: Vec<_> =
+                users.iter().take(5).map(|user| format!("{} (of {})", user.reference(), user.owner)).collect();
             let more = users.len().checked_sub(6).map(|rest| format!(" and {} more", rest + 1)).unwrap_or_default();
             let message = format!("{used} is in use by {}{more}: delete them first, or use --force", named.join(", "));
             return Err(Failure::new(Code::Exists, message));
@@ -315,13 +332,18 @@ impl Planner {
     /// Another configuration for a cluster. Addresses change, so its containers are made anew.
     fn set_flannel(&mut self, name: &ClusterName, config: FlannelConfig) -> Result<(), Failure> {
         check_flannel(&config)?;
-        let cluster = self.view.clusters.get_mut(name).ok_or_else(|| Failure::not_found(format!("there is no cluster {name}")))?;
+        let cluster = self
+            .view
+            .clusters
+            .get_mut(name)
+            .ok_or_else(|| Failure::not_found(format!("there is no cluster {name}")))?;
         if cluster.flannel == config {
             return Ok(());
         }
         cluster.flannel = config.clone();
         self.plan.flannel.push((name.clone(), config));
-        let anew: Vec<_> = self.view.containers.values().filter(|container| container.key.0 == *name).cloned().collect();
+        let anew: Vec<_> =
+            self.view.containers.values().filter(|container| container.key.0 == *name).cloned().collect();
         for container in anew {
             self.plan.delete_containers.push(container.key.clone());
             self.plan.containers.push(container);
@@ -348,23 +370,24 @@ impl Planner {
         Ok(())
     }
 
-    /// Deletes what the file owned and no longer names.
+    /// Deletes what the file owned and no longer names, and containers that it now wants elsewhere or
+    /// with another command: those are made anew.
     fn delete_unwanted(&mut self, wanted: &Topology) -> Result<(), Failure> {
-        let unwanted: Vec<_> = self.view.containers.values().filter(|container| container.owner == Owner::File);
-        let unwanted: Vec<_> = unwanted
-            .into_iter()
-            .filter(|container| {
-                let (cluster, name) = &container.key;
-                !wanted.clusters.get(cluster).is_some_and(|spec| spec.containers.contains_key(name))
-            })
-            .map(|container| container.key.clone())
-            .collect();
+        let stays = |there: &&ContainerPlan| {
+            let (cluster, name) = &there.key;
+            let spec = wanted.clusters.get(cluster).and_then(|spec| spec.containers.get(name));
+            spec.is_some_and(|spec| spec.worker == there.worker && spec.command == there.command)
+        };
+        let owned = self.view.containers.values().filter(|container| container.owner == Owner::File);
+        let unwanted: Vec<_> = owned.filter(|there| !stays(there)).map(|there| there.key.clone()).collect();
         unwanted.into_iter().for_each(|key| self.drop_container(key));
         let nodes: Vec<_> = self.view.nodes.values().filter(|node| node.owner == Owner::File).cloned().collect();
         for node in nodes {
             match (node.name.kind(), node.name.cluster()) {
                 (NodeKind::Worker, Some(cluster)) => {
-                    let stays = |spec: &ClusterSpec| worker_names(&cluster, &spec.workers).map(|names| names.contains(&node.name));
+                    let stays = |spec: &ClusterSpec| {
+                        worker_names(&cluster, &spec.workers).map(|names| names.contains(&node.name))
+                    };
                     match wanted.clusters.get(&cluster).map(stays).transpose()? {
                         Some(false) => self.delete_worker(&node.name, false)?,
                         Some(true) | None => {}
@@ -374,7 +397,8 @@ impl Planner {
                 _ => {}
             }
         }
-        let clusters: Vec<_> = self.view.clusters.values().filter(|cluster| cluster.owner == Owner::File).cloned().collect();
+        let clusters: Vec<_> =
+            self.view.clusters.values().filter(|cluster| cluster.owner == Owner::File).cloned().collect();
         for cluster in clusters.into_iter().filter(|cluster| !wanted.clusters.contains_key(&cluster.name)) {
             self.delete_cluster(&cluster.name, false)?;
         }
@@ -389,11 +413,16 @@ impl Planner {
             Some(there) => {
                 if there.flannel != flannel {
                     if there.owner != Owner::File {
-                        return Err(self.clash("a cluster with another flannel configuration", name.as_str(), &there.owner));
+                        return Err(self.clash(
+                            "a cluster with another flannel configuration",
+                            name.as_str(),
+                            &there.owner,
+                        ));
                     }
                     self.set_flannel(name, flannel)?;
                 }
-                let missing: Vec<_> = workers.iter().filter(|worker| !self.view.nodes.contains_key(*worker)).cloned().collect();
+                let missing: Vec<_> =
+                    workers.iter().filter(|worker| !self.view.nodes.contains_key(*worker)).cloned().collect();
                 missing.iter().try_for_each(|worker| self.create_worker(worker))?;
             }
         }
@@ -415,25 +444,20 @@ impl Planner {
             }
             return Ok(());
         }
-        if there.owner != Owner::File {
-            return Err(self.clash("a container", &there.reference().to_string(), &there.owner));
-        }
-        // It may be on its way to be made anew already, under another flannel configuration.
-        self.plan.containers.retain(|container| container.key != wanted.key);
-        if !self.plan.delete_containers.contains(&wanted.key) {
-            self.plan.delete_containers.push(wanted.key.clone());
-        }
-        self.view.containers.remove(&wanted.key);
-        self.create_container(wanted)
+        Err(self.clash("a container", &there.reference().to_string(), &there.owner))
     }
 
     /// Says what the file leaves alone because somebody else made it.
     fn report_others(&mut self, wanted: &Topology) {
         let containers = self.view.containers.values().filter(|container| container.owner != Owner::File);
         let containers = containers.map(|container| (container.reference().to_string(), &container.owner));
-        let nodes = self.view.nodes.values().filter(|node| node.owner != Owner::File && !wanted.scratch.contains(&node.name));
+        let nodes =
+            self.view.nodes.values().filter(|node| node.owner != Owner::File && !wanted.scratch.contains(&node.name));
         let nodes = nodes.map(|node| (node.name.to_string(), &node.owner));
-        let notes: Vec<_> = nodes.chain(containers).map(|(name, owner)| format!("{name} stays: it is of {owner}, not of the file")).collect();
+        let notes: Vec<_> = nodes
+            .chain(containers)
+            .map(|(name, owner)| format!("{name} stays: it is of {owner}, not of the file"))
+            .collect();
         self.plan.notes.extend(notes);
     }
 
@@ -445,10 +469,15 @@ impl Planner {
 fn worker_names(cluster: &ClusterName, workers: &Workers) -> Result<BTreeSet<NodeName>, Failure> {
     match workers {
         Workers::Count(count) => numbered_workers(cluster, *count),
-        Workers::Named(names) => match names.iter().find(|name| name.kind() != NodeKind::Worker || name.cluster().as_ref() != Some(cluster)) {
-            Some(other) => Err(Failure::invalid(format!("{other} is no worker of {cluster}: write `{cluster}w<number>`"))),
-            None => Ok(names.clone()),
-        },
+        Workers::Named(names) => {
+            match names.iter().find(|name| name.kind() != NodeKind::Worker || name.cluster().as_ref() != Some(cluster))
+            {
+                Some(other) => {
+                    Err(Failure::invalid(format!("{other} is no worker of {cluster}: write `{cluster}w<number>`")))
+                }
+                None => Ok(names.clone()),
+            }
+        }
     }
 }
 
@@ -465,8 +494,14 @@ fn check_flannel(config: &FlannelConfig) -> Result<(), Failure> {
     config.validate().map_err(|error| Failure::invalid(error.to_string()))?;
     for (range, what) in [(underlay::UNDERLAY, "the underlay"), (underlay::SERVICES, "the services")] {
         if range.contains(&config.network) || config.network.contains(&range) {
-            return Err(Failure::invalid(format!("flannel's Network {} overlaps {range}, which {what} use", config.network)));
+            return Err(Failure::invalid(format!(
+                "flannel's Network {} overlaps {range}, which {what} use",
+                config.network
+            )));
         }
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
