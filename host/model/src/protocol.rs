@@ -1,5 +1,6 @@
 //! What a client and the supervisor say to each other on the control socket: one JSON value a
-//! line, a [`Hello`] each way first. Descriptors travel beside a line by SCM_RIGHTS.
+//! line, a [`Hello`] each way first. Descriptors travel beside a line by SCM_RIGHTS, sent with its
+//! first byte; how many is fixed by what the line says ([`Request::descriptors`], [`Reply::descriptors`]).
 //!
 //! ```text
 //! client      {"knetsim":"0.1","protocol":1}
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Failure;
 use crate::event::Event;
 use crate::inventory::Inventory;
-use crate::names::{NodeName, Target};
+use crate::names::Target;
 use crate::operation::{Operation, Owner};
 
 /// The version of this protocol; both sides must say the same.
@@ -80,16 +81,28 @@ pub enum Request {
         /// The signal's number.
         signal: i32,
     },
-    /// The log of a node's or a container's daemons. Answered by a descriptor beside `log`, for each one.
+    /// Logs: of a node's daemons, of a container's commands, or of the supervisor itself (`base`).
+    /// Answered by `log` with a descriptor beside it for each, then `done`.
     Logs {
         /// Whose.
-        node: NodeName,
+        target: Target,
     },
     /// A lab to run; its bytes are read from the first descriptor beside this line, compiled code that was
-    /// cached from the second where there is one. Its streams are three further ones.
+    /// cached from the second where there is one. Its standard streams are the last three. Answered by `exited`.
     Run(RunLab),
     /// Ends the sandbox. Answered by `done` when nothing is left but the supervisor itself.
     Down,
+}
+
+impl Request {
+    /// How many descriptors travel beside the line that asks it.
+    pub fn descriptors(&self) -> usize {
+        match self {
+            Request::Exec { tty: None, background: false, .. } => 3,
+            Request::Run(run) => 4 + usize::from(run.cached),
+            _ => 0,
+        }
+    }
 }
 
 /// How a lab shall run.
@@ -145,4 +158,16 @@ pub enum Reply {
     },
     /// Compiled code to cache, beside this line; the run goes on.
     Compiled,
+}
+
+impl Reply {
+    /// How many descriptors travel beside the line that says it.
+    pub fn descriptors(&self) -> usize {
+        usize::from(matches!(self, Reply::Terminal | Reply::Log { .. } | Reply::Compiled))
+    }
+
+    /// Whether no other reply to the same call follows.
+    pub fn is_last(&self) -> bool {
+        !matches!(self, Reply::Event(_) | Reply::Terminal | Reply::Log { .. } | Reply::Compiled)
+    }
 }

@@ -11,12 +11,17 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::flannel::FlannelConfig;
-use crate::names::{ClusterName, ContainerName, NodeName};
+use crate::inventory::Inventory;
+use crate::names::{ClusterName, ContainerName, NodeKind, NodeName};
+use crate::operation::Owner;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,12 +34,19 @@ pub struct Topology {
     /// Scratch nodes.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub scratch: BTreeSet<NodeName>,
+    /// The numbers of nodes, which their addresses follow, where they shall not be the next free ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, u32>")]
+    pub numbers: BTreeMap<NodeName, u32>,
 }
 
 /// One cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterSpec {
+    /// Which cluster it is, 0 for the first: its etcd nodes are `10.(index+1).0.x`. Left out, the next free one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
     /// How many workers (`C0w1` to `C0w<n>`), or which by their numbers.
     pub workers: Workers,
     /// flannel's configuration; left out, the course's.
@@ -47,13 +59,35 @@ pub struct ClusterSpec {
 }
 
 /// The workers of a cluster.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Workers {
     /// That many, numbered from 1.
     Count(u32),
     /// Exactly these.
     Named(BTreeSet<NodeName>),
+}
+
+// By hand, because a derived untagged enum answers any mistake with "did not match any variant".
+impl<'de> Deserialize<'de> for Workers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = Workers;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of workers, such as 3, or a list of their names, such as [C0w1, C0w3]")
+            }
+            fn visit_u64<E: serde::de::Error>(self, count: u64) -> Result<Workers, E> {
+                u32::try_from(count)
+                    .map(Workers::Count)
+                    .map_err(|_| E::invalid_value(Unexpected::Unsigned(count), &self))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, names: A) -> Result<Workers, A::Error> {
+                BTreeSet::deserialize(SeqAccessDeserializer::new(names)).map(Workers::Named)
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
 }
 
 /// One container.
@@ -68,4 +102,48 @@ pub struct ContainerSpec {
     /// A program and its arguments, started in it at once; none for an idle container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+}
+
+impl Topology {
+    /// The course's scene: two clusters of three workers.
+    pub fn course() -> Topology {
+        let cluster =
+            || ClusterSpec { index: None, workers: Workers::Count(3), flannel: None, containers: BTreeMap::new() };
+        let clusters = ["C0", "C1"].into_iter().filter_map(|name| Some((name.parse().ok()?, cluster())));
+        Topology { clusters: clusters.collect(), ..Topology::default() }
+    }
+
+    /// The file that makes the same objects again, with the same numbers; only those that the file owns
+    /// with `owned_by_file`. A cluster of another owner is printed too where the file owns something in it.
+    pub fn of(inventory: &Inventory, owned_by_file: bool) -> Topology {
+        let wanted = |owner: &Owner| !owned_by_file || *owner == Owner::File;
+        let nodes: Vec<_> = inventory.nodes.iter().filter(|node| wanted(&node.owner)).collect();
+        let containers: Vec<_> = inventory.containers.iter().filter(|container| wanted(&container.owner)).collect();
+        let mut topology = Topology::default();
+        for cluster in &inventory.clusters {
+            let workers: BTreeSet<_> = nodes
+                .iter()
+                .filter(|node| node.kind == NodeKind::Worker && node.cluster.as_ref() == Some(&cluster.name))
+                .map(|node| node.name.clone())
+                .collect();
+            let containers: BTreeMap<_, _> = containers
+                .iter()
+                .filter(|container| container.cluster == cluster.name)
+                .map(|container| {
+                    let (worker, labels, command) =
+                        (container.worker.clone(), container.labels.clone(), container.command.clone());
+                    (container.name.clone(), ContainerSpec { worker, labels, command })
+                })
+                .collect();
+            if wanted(&cluster.owner) || !workers.is_empty() || !containers.is_empty() {
+                let flannel = Some(cluster.flannel.clone());
+                let (index, workers) = (Some(cluster.index), Workers::Named(workers));
+                topology.clusters.insert(cluster.name.clone(), ClusterSpec { index, workers, flannel, containers });
+            }
+        }
+        topology.scratch =
+            nodes.iter().filter(|node| node.kind == NodeKind::Scratch).map(|node| node.name.clone()).collect();
+        topology.numbers = nodes.iter().map(|node| (node.name.clone(), node.number)).collect();
+        topology
+    }
 }
