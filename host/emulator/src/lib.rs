@@ -1,3 +1,4 @@
 //! Clusters, workers and containers made from the layers below.
 
+mod history;
 pub mod plan;

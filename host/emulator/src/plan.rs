@@ -134,6 +134,8 @@ pub struct Planner {
     view: View,
     owner: Owner,
     plan: Plan,
+    /// Numbers that a topology file gives to its nodes.
+    numbers: BTreeMap<NodeName, u32>,
 }
 
 impl Planner {
@@ -142,11 +144,11 @@ impl Planner {
     /// # Errors
     /// Why it cannot be: nothing was done yet.
     pub fn plan(view: View, operation: &Operation, owner: Owner) -> Result<Plan, Failure> {
-        let mut planner = Planner { view, owner, plan: Plan::default() };
+        let mut planner = Planner { view, owner, plan: Plan::default(), numbers: BTreeMap::new() };
         let planned = match operation.clone() {
             Operation::CreateCluster { cluster, workers, flannel } => {
                 let workers = numbered_workers(&cluster, workers)?;
-                planner.create_cluster(&cluster, &workers, flannel.unwrap_or_default())
+                planner.create_cluster(&cluster, None, &workers, flannel.unwrap_or_default())
             }
             Operation::DeleteCluster { cluster, force } => planner.delete_cluster(&cluster, force),
             Operation::CreateWorker { worker } => planner.create_worker(&worker),
@@ -172,6 +174,7 @@ impl Planner {
     fn create_cluster(
         &mut self,
         name: &ClusterName,
+        index: Option<u32>,
         workers: &BTreeSet<NodeName>,
         flannel: FlannelConfig,
     ) -> Result<(), Failure> {
@@ -182,10 +185,7 @@ impl Planner {
             return Err(self.clash("a scratch node", name.as_str(), &there.owner));
         }
         check_flannel(&flannel)?;
-        let used: BTreeSet<u32> = self.view.clusters.values().map(|cluster| cluster.index).collect();
-        let index = (0..underlay::MAX_CLUSTERS).find(|index| !used.contains(index)).ok_or_else(|| {
-            Failure::new(Code::Limit, format!("the underlay has room for {} clusters", underlay::MAX_CLUSTERS))
-        })?;
+        let index = self.cluster_index(name, index)?;
         let cluster = ClusterPlan { name: name.clone(), owner: self.owner.clone(), index, flannel };
         self.view.clusters.insert(name.clone(), cluster.clone());
         self.plan.clusters.push(cluster);
@@ -193,6 +193,24 @@ impl Planner {
             self.add_node(&name.etcd(member), |_| underlay::etcd_address(index, member))?;
         }
         workers.iter().try_for_each(|worker| self.create_worker(worker))
+    }
+
+    /// The index that a file gives, or the next free one.
+    fn cluster_index(&self, name: &ClusterName, given: Option<u32>) -> Result<u32, Failure> {
+        let used: BTreeMap<u32, &ClusterPlan> =
+            self.view.clusters.values().map(|cluster| (cluster.index, cluster)).collect();
+        match given {
+            Some(index) if index >= underlay::MAX_CLUSTERS => {
+                Err(Failure::invalid(format!("index {index} of cluster {name} is over {}", underlay::MAX_CLUSTERS - 1)))
+            }
+            Some(index) => match used.get(&index) {
+                Some(there) => Err(self.clash(&format!("index {index}, cluster"), there.name.as_str(), &there.owner)),
+                None => Ok(index),
+            },
+            None => (0..underlay::MAX_CLUSTERS).find(|index| !used.contains_key(index)).ok_or_else(|| {
+                Failure::new(Code::Limit, format!("the underlay has room for {} clusters", underlay::MAX_CLUSTERS))
+            }),
+        }
     }
 
     fn delete_cluster(&mut self, name: &ClusterName, force: bool) -> Result<(), Failure> {
@@ -242,19 +260,38 @@ impl Planner {
         self.add_node(name, underlay::node_address)
     }
 
-    /// Adds a node under the next free number.
+    /// Adds a node under its number.
     fn add_node(&mut self, name: &NodeName, address: impl Fn(u32) -> std::net::Ipv4Addr) -> Result<(), Failure> {
         if let Some(there) = self.view.nodes.get(name) {
             return Err(self.clash("a node", name.as_str(), &there.owner));
         }
-        let used: BTreeSet<u32> = self.view.nodes.values().map(|node| node.number).collect();
-        let number = (1..=underlay::MAX_NODES).find(|number| !used.contains(number)).ok_or_else(|| {
-            Failure::new(Code::Limit, format!("the underlay has room for {} nodes", underlay::MAX_NODES))
-        })?;
+        let number = self.node_number(name)?;
         let node = NodePlan { name: name.clone(), owner: self.owner.clone(), number, address: address(number) };
         self.view.nodes.insert(name.clone(), node.clone());
         self.plan.nodes.push(node);
         Ok(())
+    }
+
+    /// The number that a file gives, or the next free one that no file wants for another.
+    fn node_number(&self, name: &NodeName) -> Result<u32, Failure> {
+        let used: BTreeMap<u32, &NodePlan> = self.view.nodes.values().map(|node| (node.number, node)).collect();
+        if let Some(number) = self.numbers.get(name) {
+            if !(1..=underlay::MAX_NODES).contains(number) {
+                return Err(Failure::invalid(format!(
+                    "number {number} of {name} is not in 1 to {}",
+                    underlay::MAX_NODES
+                )));
+            }
+            return match used.get(number) {
+                Some(there) => Err(self.clash(&format!("number {number}, node"), there.name.as_str(), &there.owner)),
+                None => Ok(*number),
+            };
+        }
+        let wanted: BTreeSet<u32> = self.numbers.values().copied().collect();
+        let free = |number: &u32| !used.contains_key(number) && !wanted.contains(number);
+        (1..=underlay::MAX_NODES).find(free).ok_or_else(|| {
+            Failure::new(Code::Limit, format!("the underlay has room for {} nodes", underlay::MAX_NODES))
+        })
     }
 
     fn delete_worker(&mut self, name: &NodeName, force: bool) -> Result<(), Failure> {
@@ -354,6 +391,7 @@ impl Planner {
     /// The three-way difference: the file as it is now, as it was applied last, and what there is.
     fn apply(&mut self, wanted: Topology) -> Result<(), Failure> {
         self.owner = Owner::File;
+        self.numbers.clone_from(&wanted.numbers);
         self.delete_unwanted(&wanted)?;
         for (name, spec) in &wanted.clusters {
             self.apply_cluster(name, spec)?;
@@ -409,7 +447,7 @@ impl Planner {
         let workers = worker_names(name, &spec.workers)?;
         let flannel = spec.flannel.clone().unwrap_or_default();
         match self.view.clusters.get(name).cloned() {
-            None => self.create_cluster(name, &workers, flannel)?,
+            None => self.create_cluster(name, spec.index, &workers, flannel)?,
             Some(there) => {
                 if there.flannel != flannel {
                     if there.owner != Owner::File {

@@ -62,6 +62,18 @@ fn a_number_is_kept_and_the_next_free_one_given() {
 }
 
 #[test]
+fn a_file_may_give_numbers() {
+    let text = r#"{"clusters":{"C7":{"index":3,"workers":1}},"numbers":{"C7w1":1}}"#;
+    let plan = apply(&View::default(), text).unwrap();
+    let address = |name: &str| plan.nodes.iter().find(|node| node.name.as_str() == name).unwrap().address.to_string();
+    assert_eq!((address("C7w1").as_str(), address("C7e1").as_str()), ("10.0.0.1", "10.4.0.1"));
+    assert!(plan.nodes.iter().filter(|node| node.number == 1).count() == 1);
+    let refused =
+        apply(&course(), r#"{"clusters":{"C0":{"workers":3},"C1":{"workers":3},"C7":{"index":1,"workers":1}}}"#);
+    assert!(refused.unwrap_err().message.contains("C1"));
+}
+
+#[test]
 fn applying_twice_changes_nothing() {
     let view = course();
     let plan = apply(&view, COURSE).unwrap();
