@@ -1,5 +1,6 @@
 //! The only layer that calls the kernel: netlink, nftables, namespaces, mounts.
 
+pub mod error;
 pub mod limits;
 pub mod monitor;
 pub mod mounts;
@@ -10,3 +11,6 @@ pub mod nft;
 pub mod processes;
 pub mod seccomp;
 pub mod sockets;
+
+pub use error::KernelError;
+pub use netns::NetNs;

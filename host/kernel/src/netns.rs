@@ -1,1 +1,188 @@
-//! To come.
+//! Network namespaces: a descriptor that keeps one alive, and ways to work inside it.
+//!
+//! Invariant: no thread of the async runtime ever calls setns. [`NetNs::run`] enters on a scratch
+//! thread that ends there; a socket made inside stays inside and is driven from anywhere.
+//!
+//! As commands: `ip netns exec NAME ...`, `nsenter --net=FILE ...`, `sysctl -w KEY=VALUE`.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::{fmt, fs, io, thread};
+
+use futures::future::{Either, select};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use nix::sys::stat::fstat;
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
+use rustix::fs::{Mode, OFlags};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::sync::oneshot;
+
+use crate::error::KernelError;
+use crate::netlink::Netlink;
+
+/// A network namespace. Lives at least as long as the last clone of this handle.
+#[derive(Clone, Debug)]
+pub struct NetNs {
+    file: Arc<OwnedFd>,
+    inode: u64,
+}
+
+impl PartialEq for NetNs {
+    fn eq(&self, other: &Self) -> bool {
+        self.inode == other.inode
+    }
+}
+
+impl Eq for NetNs {}
+
+impl NetNs {
+    /// The namespace that a descriptor of its nsfs file refers to. Refused where it is none of a network.
+    pub fn from_fd(file: OwnedFd) -> Result<Self, KernelError> {
+        let doing = "take a descriptor for a network namespace";
+        // A path that somebody bound elsewhere says nothing: only the file system and its own answer do.
+        let kind = fstatfs(&file).map_err(KernelError::doing(doing))?.filesystem_type();
+        if kind != NSFS_MAGIC
+            || namespace_type(file.as_fd()).map_err(KernelError::doing(doing))? != CloneFlags::CLONE_NEWNET
+        {
+            return Err(KernelError::answer(doing, "it is of something else"));
+        }
+        let inode = fstat(&file).map_err(KernelError::doing(doing))?.st_ino;
+        Ok(NetNs { file: Arc::new(file), inode })
+    }
+
+    /// The namespace bound to a file, such as `/run/netns/NAME` or `/proc/PID/ns/net`.
+    ///
+    /// The path is followed as it is: a path that a learner could have written is for
+    /// [`crate::processes::open_named_namespace`].
+    pub fn open(path: &Path) -> Result<Self, KernelError> {
+        let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(KernelError::doing(format!("open network namespace {}", path.display())))?;
+        NetNs::from_fd(file)
+    }
+
+    /// The calling thread's.
+    pub fn current() -> Result<Self, KernelError> {
+        NetNs::open(Path::new("/proc/thread-self/ns/net"))
+    }
+
+    /// Its inode, the number that `lsns` and `readlink /proc/PID/ns/net` show.
+    pub fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    /// The descriptor that keeps it alive.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Does `work` inside, on a scratch thread that ends before this returns. Blocks: for short work.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, KernelError> {
+        let enter_and_work = || self.enter().map(|()| work());
+        thread::scope(|scope| {
+            let thread = scratch().spawn_scoped(scope, enter_and_work).map_err(KernelError::doing(SPAWN))?;
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+
+    /// As [`NetNs::run`], for work that takes longer than a millisecond: does not block the caller's thread.
+    pub async fn run_async<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, KernelError> {
+        let (answer, answered) = oneshot::channel();
+        let inside = self.clone();
+        // A caller that gave up dropped the receiver: then nobody wants the answer.
+        let enter_and_work = move || drop(answer.send(inside.enter().map(|()| work())));
+        scratch().spawn(enter_and_work).map_err(KernelError::doing(SPAWN))?;
+        answered.await.map_err(|_| KernelError::answer(format!("work in {self}"), "its thread panicked"))?
+    }
+
+    /// An rtnetlink socket made inside, driven by a task of the current tokio runtime until the last
+    /// clone of the handle is dropped. It keeps the namespace alive.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn netlink(&self) -> Result<Netlink, KernelError> {
+        Netlink::start(self)
+    }
+
+    /// As [`NetNs::netlink`], for one short job: no task is started, nothing is left when `work` ends.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn with_netlink<T, F: Future<Output = T>>(
+        &self,
+        work: impl FnOnce(Netlink) -> F,
+    ) -> Result<T, KernelError> {
+        let (connection, netlink) = Netlink::connect(self)?;
+        let work = pin!(work(netlink));
+        match select(work, connection).await {
+            Either::Left((result, _)) => Ok(result),
+            // The socket failed: what the work asks from now on fails with that.
+            Either::Right(((), work)) => Ok(work.await),
+        }
+    }
+
+    /// A TCP connection from inside.
+    pub async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
+        let socket = self.run(|| if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() });
+        socket.map_err(io::Error::other)??.connect(to).await
+    }
+
+    /// A UDP socket inside, bound to `from`.
+    pub fn udp(&self, from: SocketAddr) -> io::Result<UdpSocket> {
+        let socket = self.run(|| std::net::UdpSocket::bind(from)).map_err(io::Error::other)??;
+        socket.set_nonblocking(true)?;
+        UdpSocket::from_std(socket)
+    }
+
+    /// A raw ICMP socket inside: what is sent begins with the ICMP header; what is received begins
+    /// with the IPv4 header, and is every ICMP message that reaches the namespace.
+    pub fn icmp(&self) -> io::Result<UdpSocket> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = self.run(|| socket(AddressFamily::Inet, SockType::Raw, flags, SockProtocol::Icmp));
+        UdpSocket::from_std(socket.map_err(io::Error::other)??.into())
+    }
+
+    /// Writes sysctls of this namespace, in order: key as a path below `/proc/sys`
+    /// (`net/ipv4/ip_forward`; interface names hold dots), and value.
+    pub fn write_sysctls(&self, values: &[(&str, &str)]) -> Result<(), KernelError> {
+        let write = |(key, value): &(&str, &str)| {
+            // The folder shows the values of the thread that looks.
+            fs::write(Path::new("/proc/sys").join(key), value)
+                .map_err(KernelError::doing(format!("set sysctl {key}={value}")))
+        };
+        self.run(|| values.iter().try_for_each(write))?
+    }
+
+    fn enter(&self) -> Result<(), KernelError> {
+        setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(KernelError::doing(format!("enter {self}")))
+    }
+}
+
+impl fmt::Display for NetNs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "network namespace {}", self.inode)
+    }
+}
+
+const SPAWN: &str = "start a thread for work in a network namespace";
+
+fn scratch() -> thread::Builder {
+    thread::Builder::new().name("netns".to_owned())
+}
+
+/// What kind of namespace an nsfs file is, ioctl_nsfs(2).
+#[expect(unsafe_code)]
+fn namespace_type(file: BorrowedFd<'_>) -> io::Result<CloneFlags> {
+    nix::ioctl_none_bad!(ns_get_nstype, nix::request_code_none!(0xb7, 3));
+    // SAFETY: NS_GET_NSTYPE takes no argument and touches no memory of ours.
+    let kind = unsafe { ns_get_nstype(file.as_raw_fd()) }?;
+    Ok(CloneFlags::from_bits_retain(kind))
+}
