@@ -1,0 +1,99 @@
+//! A process on the node side, as it is asked for and as it is held.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+
+use knetsim_kernel::netns::NetNs;
+use knetsim_model::NodeName;
+
+use crate::error::Result;
+
+/// What a process may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// A lab's command: no mount, unshare, setns, ptrace; few processes, low priority.
+    Plain,
+    /// A learner's command: namespaces, mounts and ptrace by hand are possible, on the node side only.
+    Node,
+    /// A daemon of ours: as `Plain`, with room of its own in number of processes and memory.
+    Daemon,
+}
+
+/// Where a process's standard streams lead.
+#[derive(Debug)]
+pub enum Stdio {
+    /// To /dev/null.
+    Null,
+    /// To these three: input, output, error. Pipes or files, never a terminal of the user's.
+    Fds([OwnedFd; 3]),
+    /// To a new terminal of that many rows and columns; its master is [`Child::terminal`].
+    Pty(u16, u16),
+    /// Input from /dev/null, output and error to this file.
+    Log(OwnedFd),
+}
+
+/// A process to start.
+#[derive(Debug)]
+pub struct Spawn {
+    /// Program and arguments; the program is looked up in PATH.
+    pub argv: Vec<String>,
+    /// Added to, or replacing, the usual environment.
+    pub env: BTreeMap<String, String>,
+    /// Its working folder; none for `/root`.
+    pub cwd: Option<String>,
+    /// Whose files, host name and network it sees; none for the node side's base.
+    pub node: Option<NodeName>,
+    /// Another network namespace than the node's: a container's.
+    pub netns: Option<NetNs>,
+    /// What it may do.
+    pub profile: Profile,
+    /// Its standard streams.
+    pub stdio: Stdio,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with that status.
+    Code(i32),
+    /// By that signal.
+    Signal(i32),
+    /// Unknown: the node side ended with it.
+    Lost,
+}
+
+impl Exit {
+    /// As a shell says it: the status, or 128 + signal.
+    pub fn status(self) -> i32 {
+        match self {
+            Exit::Code(code) => code,
+            Exit::Signal(signal) => 128 + signal,
+            Exit::Lost => 128 + 9,
+        }
+    }
+}
+
+/// A process that was started; it leads a session and process group of its own. Dropping this does
+/// not end it.
+#[derive(Debug)]
+pub struct Child {
+    /// Its id, as `ps` on the node side shows it.
+    pub pid: i32,
+    /// The master of its terminal, with [`Stdio::Pty`].
+    pub terminal: Option<OwnedFd>,
+}
+
+impl Child {
+    /// Waits for its end. Can be called any number of times, and cancelled.
+    pub async fn wait(&self) -> Exit {
+        todo!()
+    }
+
+    /// Sends a signal to its process group, also to what it left there when it ended itself.
+    ///
+    /// # Errors
+    /// The signal is no signal, or the node side has ended.
+    pub async fn signal(&self, _signal: i32) -> Result<()> {
+        todo!()
+    }
+}
