@@ -33,3 +33,15 @@ pub fn in_namespaces(test: impl FnOnce()) {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+/// Runs a program to its end and returns what it wrote to its standard output.
+///
+/// # Panics
+/// When it can't be started or fails, with what it wrote to its standard error.
+pub fn run(command: &[&str]) -> String {
+    let (program, arguments) = command.split_first().expect("a program");
+    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{errors}", output.status);
+    String::from_utf8(output.stdout).expect("text")
+}

@@ -1,29 +1,74 @@
 //! Addresses of devices: `ip address`.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use ipnet::IpNet;
 use knetsim_model::observe::Address;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use nix::errno::Errno;
+use rtnetlink::AddressMessageBuilder;
 
+use super::links::{Names, name};
 use super::{Netlink, Request};
 use crate::error::KernelError;
 
 impl Request {
     /// `ip address replace ADDRESS/LENGTH brd + dev DEV` (no broadcast address for /31, /32 and IPv6).
     pub fn add_address(index: u32, address: IpNet) -> Self {
-        let _ = (index, address);
-        todo!()
+        let doing = format!("add address {address} to link {index}");
+        Request::new(RouteNetlinkMessage::NewAddress(build(index, address)), NLM_F_CREATE | NLM_F_REPLACE, doing)
     }
 
     /// `ip address delete ADDRESS/LENGTH dev DEV`.
     pub fn delete_address(index: u32, address: IpNet) -> Self {
-        let _ = (index, address);
-        todo!()
+        let doing = format!("delete address {address} of link {index}");
+        Request::new(RouteNetlinkMessage::DelAddress(build(index, address)), 0, doing)
+            .forgiving(&[Errno::EADDRNOTAVAIL, Errno::ENODEV])
     }
+}
+
+fn build(index: u32, address: IpNet) -> AddressMessage {
+    match address {
+        IpNet::V4(net) => {
+            AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(net.addr(), net.prefix_len()).build()
+        }
+        IpNet::V6(net) => {
+            AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(net.addr(), net.prefix_len()).build()
+        }
+    }
+}
+
+/// The kernel's description of an address as an observation.
+pub(crate) fn observe(message: &AddressMessage, names: &Names) -> Option<Address> {
+    let mut address = None;
+    for attribute in &message.attributes {
+        match attribute {
+            // Of two ends, IFA_ADDRESS is the other one.
+            AddressAttribute::Local(local) => address = Some(*local),
+            AddressAttribute::Address(given) => address = address.or(Some(*given)),
+            _ => {}
+        }
+    }
+    let scope = match message.header.scope {
+        AddressScope::Universe => "global".to_owned(),
+        other => other.to_string(),
+    };
+    let prefix = message.header.prefix_len;
+    Some(Address { interface: name(names, message.header.index), address: address?, prefix, scope })
 }
 
 impl Netlink {
     /// All addresses, by device.
     pub async fn addresses(&self) -> Result<Vec<Address>, KernelError> {
-        todo!()
+        let names = self.names().await?;
+        let all = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        let address = |message| match message {
+            RouteNetlinkMessage::NewAddress(address) => observe(&address, &names),
+            _ => None,
+        };
+        Ok(self.dump(all, "list addresses").await?.into_iter().filter_map(address).collect())
     }
 
     /// [`Request::add_address`].

@@ -11,12 +11,13 @@
 //!
 //! As commands: `ip link`, `ip address`, `ip route`, `ip neighbour`, `bridge fdb`, `ip -batch`.
 
-use std::fmt;
-use std::str::FromStr;
+use std::io;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use netlink_packet_core::{ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload, NlasIterator,
+};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_proto::sys::protocols::NETLINK_ROUTE;
 use netlink_proto::sys::{AsyncSocket, SocketAddr, TokioSocket};
@@ -30,10 +31,12 @@ use crate::netns::NetNs;
 
 mod addresses;
 mod links;
+mod mac;
 mod neighbours;
 mod routes;
 
 pub use links::{Bridge, Veth, VxlanSpec};
+pub use mac::{BadMac, Mac};
 pub use routes::{RouteKind, RouteSpec};
 
 /// An rtnetlink socket of one network namespace. Clones share it; it is closed with the last of them.
@@ -61,6 +64,10 @@ impl Request {
         Request { message, flags, doing, forgives: &[], _namespace: None }
     }
 
+    fn to_message(&self) -> Message {
+        message(&self.message, NLM_F_ACK | self.flags)
+    }
+
     fn forgiving(self, forgives: &'static [Errno]) -> Self {
         Request { forgives, ..self }
     }
@@ -70,10 +77,19 @@ impl Request {
 const BATCH: usize = 64;
 /// How often a dump that a change interrupted is taken again.
 const DUMP_TRIES: usize = 16;
-/// `NLM_F_DUMP_INTR`, linux/netlink.h: the dump may be inconsistent.
-const DUMP_INTERRUPTED: u16 = 0x10;
 
-type Answers = Vec<NetlinkMessage<RouteNetlinkMessage>>;
+// linux/netlink.h
+/// `NLM_F_DUMP_INTR`: the dump may be inconsistent.
+const DUMP_INTERRUPTED: u16 = 0x10;
+/// `NLM_F_ACK_TLVS`: attributes follow.
+const ACK_ATTRIBUTES: u16 = 0x200;
+/// `sizeof(struct nlmsghdr)`.
+const NETLINK_HEADER: usize = 16;
+/// `NLMSGERR_ATTR_MSG`.
+const ERROR_MESSAGE: u16 = 1;
+
+type Message = NetlinkMessage<RouteNetlinkMessage>;
+type Driver = Connection<RouteNetlinkMessage, TokioSocket>;
 
 impl Netlink {
     /// A socket made inside, driven by a task of the current runtime.
@@ -84,9 +100,7 @@ impl Netlink {
     }
 
     /// A socket made inside, and what has to be polled to drive it.
-    pub(crate) fn connect(
-        namespace: &NetNs,
-    ) -> Result<(Connection<RouteNetlinkMessage, TokioSocket>, Self), KernelError> {
+    pub(crate) fn connect(namespace: &NetNs) -> Result<(Driver, Self), KernelError> {
         let runtime = Handle::current();
         let make_socket = || {
             let _runtime = runtime.enter();
@@ -95,24 +109,24 @@ impl Netlink {
             socket.socket_ref().set_netlink_get_strict_chk(true)?;
             socket.socket_ref().set_ext_ack(true)?;
             socket.socket_ref().set_cap_ack(true)?;
-            Ok::<_, std::io::Error>(socket)
+            Ok::<_, io::Error>(socket)
         };
-        let socket =
-            namespace.run(make_socket)?.map_err(KernelError::doing(format!("open rtnetlink in {namespace}")))?;
-        let (mut connection, handle, _unsolicited) = from_socket_with_codec(socket);
-        connection.set_forward_ack(true);
-        connection.set_forward_done(true);
-        Ok((connection, Netlink { handle, dumping: Arc::default() }))
+        let doing = || format!("open rtnetlink in {namespace}");
+        let socket = namespace.run(make_socket)?.map_err(|error| KernelError::refused(doing(), error))?;
+        let (mut driver, handle, _unsolicited) = from_socket_with_codec(socket);
+        driver.set_forward_ack(true);
+        driver.set_forward_done(true);
+        Ok((driver, Netlink { handle, dumping: Arc::default() }))
     }
 
     /// Sends changes, in order, in as few system calls as can be. The first that failed is the error;
-    /// the kernel may have done those after it.
+    /// the kernel may have done some of those after it.
     pub async fn apply(&self, requests: impl IntoIterator<Item = Request>) -> Result<(), KernelError> {
         let mut requests = requests.into_iter().peekable();
         while requests.peek().is_some() {
             let batch: Vec<Request> = requests.by_ref().take(BATCH).collect();
-            let answers = self.exchange(batch.iter().map(|request| message(&request.message, request.flags))).await?;
-            check(&batch, &answers)?;
+            let answers = self.exchange(batch.iter().map(Request::to_message).collect()).await?;
+            confirm(&batch, &answers)?;
         }
         Ok(())
     }
@@ -121,72 +135,74 @@ impl Netlink {
         self.apply([request]).await
     }
 
-    /// Sends one request without side effects and returns its answer; none where the thing is not there.
-    async fn get(&self, message: RouteNetlinkMessage, doing: &str) -> Result<Option<RouteNetlinkMessage>, KernelError> {
-        let _ = (message, doing);
-        todo!()
-    }
-
     /// Everything of one kind.
     async fn dump(&self, request: RouteNetlinkMessage, doing: &str) -> Result<Vec<RouteNetlinkMessage>, KernelError> {
-        let _ = (request, doing);
-        todo!()
+        let _turn = self.dumping.lock().await;
+        for _ in 0..DUMP_TRIES {
+            let answers = self.exchange(vec![message(&request, NLM_F_DUMP)]).await?;
+            if answers.iter().any(|answer| answer.header.flags & DUMP_INTERRUPTED != 0) {
+                continue;
+            }
+            return answers.into_iter().filter_map(|answer| inner(doing, answer).transpose()).collect();
+        }
+        Err(KernelError::answer(doing, "it never stood still"))
     }
 
-    async fn exchange(
-        &self,
-        messages: impl Iterator<Item = NetlinkMessage<RouteNetlinkMessage>>,
-    ) -> Result<Answers, KernelError> {
-        let messages: Vec<_> = messages.collect();
+    /// One datagram there, all answers to its messages back.
+    async fn exchange(&self, messages: Vec<Message>) -> Result<Vec<Message>, KernelError> {
         let answers = self.handle.request_batch(messages, SocketAddr::new(0, 0)).map_err(|_| closed())?;
         Ok(answers.collect().await)
     }
 }
 
-fn closed() -> KernelError {
-    KernelError::answer("send to rtnetlink", "the socket failed earlier")
-}
-
-fn message(message: &RouteNetlinkMessage, flags: u16) -> NetlinkMessage<RouteNetlinkMessage> {
-    let mut message = NetlinkMessage::from(message.clone());
-    message.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+fn message(payload: &RouteNetlinkMessage, flags: u16) -> Message {
+    let mut message = NetlinkMessage::from(payload.clone());
+    message.header.flags = NLM_F_REQUEST | flags;
     message
 }
 
-fn check(requests: &[Request], answers: &Answers) -> Result<(), KernelError> {
-    let _ = (requests, answers);
-    todo!()
-}
-
-/// A hardware address; as text `02:00:00:00:00:01`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Mac(pub [u8; 6]);
-
-impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&mac_text(&self.0))
-    }
-}
-
-/// A text that is no hardware address.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no hardware address such as 02:00:00:00:00:01")]
-pub struct BadMac(String);
-
-impl FromStr for Mac {
-    type Err = BadMac;
-    fn from_str(text: &str) -> Result<Self, BadMac> {
-        let bad = || BadMac(text.chars().take(40).collect());
-        let mut octets = [0; 6];
-        let mut parts = text.split(':');
-        for octet in &mut octets {
-            let part = parts.next().filter(|part| part.len() == 2 && !part.starts_with('+')).ok_or_else(bad)?;
-            *octet = u8::from_str_radix(part, 16).map_err(|_| bad())?;
+/// That each request was acknowledged: the kernel answers them in order.
+fn confirm(requests: &[Request], answers: &[Message]) -> Result<(), KernelError> {
+    for (at, request) in requests.iter().enumerate() {
+        let Some(answer) = answers.get(at) else { return Err(closed()) };
+        let NetlinkPayload::Error(error) = &answer.payload else { continue };
+        if !request.forgives.iter().any(|forgiven| *forgiven as i32 == -error.raw_code()) {
+            refusal(&request.doing, answer.header.flags, error)?;
         }
-        if parts.next().is_some() { Err(bad()) } else { Ok(Mac(octets)) }
+    }
+    Ok(())
+}
+
+/// What an answer holds besides acknowledgements, or why the request was refused.
+fn inner(doing: &str, answer: Message) -> Result<Option<RouteNetlinkMessage>, KernelError> {
+    match answer.payload {
+        NetlinkPayload::InnerMessage(message) => Ok(Some(message)),
+        NetlinkPayload::Error(error) => refusal(doing, answer.header.flags, &error).map(|()| None),
+        NetlinkPayload::Done(done) if done.code < 0 => {
+            Err(KernelError::refused(doing, io::Error::from_raw_os_error(-done.code)))
+        }
+        NetlinkPayload::Overrun(_) => Err(KernelError::refused(doing, Errno::ENOBUFS)),
+        _ => Ok(None),
     }
 }
 
-fn mac_text(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(":")
+/// The error that a refusal is; none for an acknowledgement.
+fn refusal(doing: &str, flags: u16, error: &ErrorMessage) -> Result<(), KernelError> {
+    if error.code.is_none() {
+        return Ok(());
+    }
+    let said = (flags & ACK_ATTRIBUTES != 0).then(|| words(&error.header)).flatten();
+    Err(KernelError::Refused { doing: doing.to_owned(), said, source: error.to_io() })
+}
+
+/// The kernel's own words among the attributes behind the header of the request that it repeats.
+fn words(repeated: &[u8]) -> Option<String> {
+    let attributes = NlasIterator::new(repeated.get(NETLINK_HEADER..)?);
+    let message = attributes.map_while(Result::ok).find(|attribute| attribute.kind() == ERROR_MESSAGE)?;
+    let text = String::from_utf8_lossy(message.value()).trim_end_matches('\0').to_owned();
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn closed() -> KernelError {
+    KernelError::answer("send to rtnetlink", "the socket failed")
 }
