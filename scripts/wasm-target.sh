@@ -19,6 +19,7 @@ TARGET=wasm32-wasip2
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 DEBIAN_RUSTC=/usr/bin/rustc
 WASI_LIBC=/usr/lib/wasm32-wasi
+COMPONENT_LD=0.5.21 # the one of rustup's 1.95: later ones import interfaces newer than the host has
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -36,19 +37,30 @@ how_to_get_it() {
     exit 1
 }
 
-# The linkers come with the toolchain in use, else (a Debian one has none) from the search path.
+# The linkers come with rustup's toolchains; Debian has one of the two, and the other is a crate.
 link_linkers() {
-    local sysroot=$1 host tools name tool
+    local sysroot=$1 host theirs tools
     host=$("$DEBIAN_RUSTC" -vV | sed -n 's/^host: //p')
+    theirs=$(rustc --print sysroot)/lib/rustlib/$host/bin
     tools=$sysroot/lib/rustlib/$host/bin
     mkdir -p "$tools"
-    for name in rust-lld wasm-component-ld; do
-        tool=$(rustc --print sysroot)/lib/rustlib/$host/bin/$name
-        [ -x "$tool" ] || tool=$(command -v "$name" || true)
-        [ -n "$tool" ] || { say "wasm-target: no $name, which links labs: install Rust by rustup"; exit 1; }
-        [ "$(readlink "$tools/$name")" = "$tool" ] || ln -sfn "$tool" "$tools/$name"
-    done
+    if [ -x "$theirs/wasm-component-ld" ]; then
+        link "$theirs/rust-lld" "$tools/rust-lld"
+        link "$theirs/wasm-component-ld" "$tools/wasm-component-ld"
+        return
+    fi
+    if ! command -v wasm-ld-22 >/dev/null; then
+        say "wasm-target: no linker for WebAssembly: use a toolchain of rustup's, or run"
+        say "    apt-get install --no-install-recommends lld-22"
+        exit 1
+    fi
+    [ -x "$sysroot/bin/wasm-component-ld" ] ||
+        cargo install --locked --root "$sysroot" "wasm-component-ld@$COMPONENT_LD" >&2
+    link "$(command -v wasm-ld-22)" "$tools/wasm-ld"
+    link "$sysroot/bin/wasm-component-ld" "$tools/wasm-component-ld"
 }
+
+link() { [ "$(readlink "$2")" = "$1" ] || ln -sfn "$1" "$2"; }
 
 build_std() {
     local work=$1

@@ -1,0 +1,34 @@
+# `make help` says what there is. Each target first makes sure that what it needs is installed.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench build setup clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*##/ { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## set up what is missing, build, run labs/first-steps and show what happens
+	@scripts/setup.sh build labs run
+	@scripts/demo.sh
+
+test: ## set up what is missing, build, run all tests
+	@scripts/setup.sh build labs run test
+	@scripts/test.sh
+
+check: ## formatting, lints, dependencies and their licences, documentation, scripts
+	@scripts/setup.sh build check
+	@scripts/check.sh
+
+bench: ## measure against the raw netlink floor and Mininet (release build)
+	@scripts/setup.sh build labs run test bench
+	@scripts/bench.sh
+
+build: ## target/release/knetsim
+	@scripts/setup.sh build
+	cargo build --release --locked --package knetsim
+
+setup: ## install all that any of these needs
+	@scripts/setup.sh build labs run test check bench
+	@scripts/wasm-target.sh >/dev/null
+
+clean: ## remove what was built
+	cargo clean

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Builds knetsim and its benchmark with optimization, and measures:    scripts/bench.sh [ARGUMENT OF knetsim-bench ...]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+cargo build --release --locked --package knetsim --package knetsim-bench
+exec target/release/knetsim-bench "$@"
