@@ -35,6 +35,15 @@ mod mac;
 mod neighbours;
 mod routes;
 
+/// The kernel's descriptions as observations, for those who read announcements.
+pub(crate) mod observe {
+    pub(crate) use super::addresses::observe as address;
+    pub(crate) use super::links::observe as link;
+    pub(crate) use super::neighbours::{is_permanent, observe as neighbour, observe_fdb as fdb};
+    pub(crate) use super::routes::observe as route;
+}
+
+pub(crate) use links::Names;
 pub use links::{Bridge, Veth, VxlanSpec};
 pub use mac::{BadMac, Mac};
 pub use routes::{RouteKind, RouteSpec};
