@@ -7,6 +7,8 @@
 use std::io::{ErrorKind, Write};
 use std::process::{Command, Stdio};
 
+/// The vocabulary of a batch, libnftables-json(5): `nftables::batch::Batch` and what goes in it.
+pub use nftables;
 use nftables::schema::Nftables;
 use serde_json::Value;
 

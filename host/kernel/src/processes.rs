@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use knetsim_model::observe::{NamedNamespace, Process};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
@@ -144,13 +143,15 @@ pub fn open_named_namespace(root: BorrowedFd<'_>, name: &str) -> Result<NetNs, K
 }
 
 fn open_in(folder: BorrowedFd<'_>, name: &str) -> Result<NetNs, KernelError> {
-    let doing = || format!("open network namespace {name}");
+    let doing = format!("open network namespace {name}");
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = openat2(folder, name, flags, Mode::empty(), inside()).map_err(KernelError::doing(doing()))?;
-    if fstatfs(&file).map_err(KernelError::doing(doing()))?.filesystem_type() != NSFS_MAGIC {
-        return Err(KernelError::answer(doing(), "no namespace is bound there"));
+    let file = openat2(folder, name, flags, Mode::empty(), inside()).map_err(KernelError::doing(&doing))?;
+    if fstatfs(&file).map_err(KernelError::doing(&doing))?.filesystem_type() != NSFS_MAGIC {
+        return Err(KernelError::answer(doing, "that is no namespace"));
     }
-    NetNs::open(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    NetNs::take(file.map_err(KernelError::doing(&doing))?, &doing)
 }
 
 fn inside() -> ResolveFlags {

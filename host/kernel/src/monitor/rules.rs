@@ -69,3 +69,57 @@ fn family(number: u8) -> &'static str {
         _ => "unknown",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::messages;
+    use super::*;
+
+    fn changes(bytes: &[u8]) -> Vec<Change> {
+        let mut changes = Vec::new();
+        messages(bytes, |message| changes.extend(change_of(message)));
+        changes
+    }
+
+    fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        padded([&(value.len() as u16 + 4).to_ne_bytes(), &kind.to_ne_bytes(), value].concat())
+    }
+
+    fn message(kind: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
+        let body = [&[2, 0, 0, 0], attributes.concat().as_slice()].concat();
+        let length = (body.len() as u32 + 16).to_ne_bytes();
+        padded([&length[..], &(SUBSYSTEM << 8 | kind).to_ne_bytes(), &[0; 10], &body].concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(bytes: Vec<u8>) {
+            changes(&bytes);
+        }
+
+        #[test]
+        fn any_attributes_are_read(kind in 0..16u16, attributes: Vec<u8>) {
+            changes(&message(kind, &[attributes]));
+        }
+
+        #[test]
+        fn names_are_found(table in "[a-z]{1,9}", chain in "[a-z-]{1,9}", handle: u64) {
+            let (table_name, chain_name) = (format!("{table}\0"), format!("{chain}\0"));
+            let table_attribute = attribute(1, table_name.as_bytes());
+            let rule = [table_attribute.clone(), attribute(2, chain_name.as_bytes()), attribute(3, &handle.to_be_bytes())];
+            let both = [message(0, &[table_attribute]), message(6, &rule)].concat();
+            let expected = [
+                change("table", "new", format!("ip {table}")),
+                change("rule", "new", format!("ip {table} {chain} handle {handle}")),
+            ];
+            prop_assert_eq!(changes(&both), expected);
+        }
+    }
+}
