@@ -46,7 +46,7 @@ fn a_container_takes_one_send_on_each_side() {
             peer_mac: Some(mac("02:00:00:00:00:01")),
             ..Veth::default()
         };
-        assert_eq!(netlink.add_veth(&veth).await.unwrap(), 1000);
+        assert_eq!(netlink.add_veth(&veth).await.unwrap().index, 1000);
         let inside = |netlink: Netlink| async move {
             let route = RouteSpec { gateway: Some(ip("11.10.0.1")), ..RouteSpec::to(net("0.0.0.0/0")) };
             let whole = [
@@ -84,7 +84,7 @@ fn the_kernel_chooses_an_index_where_the_caller_does_not() {
         let netlink = node.netlink().unwrap();
         let bridge = bridge(&netlink).await;
         let veth = Veth { name: "a", peer_name: "b", ..Veth::default() };
-        let a = netlink.add_veth(&veth).await.unwrap();
+        let a = netlink.add_veth(&veth).await.unwrap().index;
         let b = netlink.link("b").await.unwrap().unwrap();
         assert_eq!(netlink.link("a").await.unwrap().unwrap().index, a);
         assert_eq!(b.link_index, Some(a));

@@ -71,6 +71,20 @@ impl Netlink {
         Ok(self.dump(all, "list addresses").await?.into_iter().filter_map(address).collect())
     }
 
+    /// The addresses of one device: costs the same however many others there are.
+    pub async fn addresses_of(&self, index: u32) -> Result<Vec<IpNet>, KernelError> {
+        let mut of_link = AddressMessage::default();
+        of_link.header.index = index;
+        let found =
+            self.dump(RouteNetlinkMessage::GetAddress(of_link), &format!("list addresses of link {index}")).await?;
+        let address = |message| match message {
+            RouteNetlinkMessage::NewAddress(address) => observe(&address, &Names::new()),
+            _ => None,
+        };
+        let addresses = found.into_iter().filter_map(address);
+        Ok(addresses.filter_map(|found| IpNet::new(found.address, found.prefix).ok()).collect())
+    }
+
     /// [`Request::add_address`].
     pub async fn add_address(&self, index: u32, address: IpNet) -> Result<(), KernelError> {
         self.apply_one(Request::add_address(index, address)).await

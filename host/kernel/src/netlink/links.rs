@@ -45,6 +45,17 @@ pub struct Veth<'a> {
     pub peer_mac: Option<Mac>,
 }
 
+/// What the kernel chose for a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// This end's index.
+    pub index: u32,
+    /// The peer's index, in its namespace.
+    pub peer_index: u32,
+    /// This end's hardware address.
+    pub mac: Mac,
+}
+
 /// A bridge: `ip link add NAME type bridge`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bridge<'a> {
@@ -224,19 +235,37 @@ impl Netlink {
         Ok(Some(observe(&message, &names)))
     }
 
-    /// [`Request::add_veth`]; returns this end's index.
-    pub async fn add_veth(&self, veth: &Veth<'_>) -> Result<u32, KernelError> {
-        self.add(Request::add_veth(veth), veth.name, veth.index).await
+    /// Whether a device passes packets: it is up, has a carrier, and the kernel has acted on both
+    /// (IFF_RUNNING). A bridge forwards to a port only then.
+    pub async fn is_running(&self, index: u32) -> Result<bool, KernelError> {
+        let mut by_index = LinkMessage::default();
+        by_index.header.index = index;
+        let link = self.link_message(by_index, &index.to_string()).await?;
+        Ok(link.is_some_and(|link| link.header.flags.contains(LinkFlags::Running)))
+    }
+
+    /// [`Request::add_veth`]; returns what the kernel chose.
+    pub async fn add_veth(&self, veth: &Veth<'_>) -> Result<Ends, KernelError> {
+        let link = self.add(Request::add_veth(veth), veth.name).await?;
+        let mut ends = Ends { index: link.header.index, peer_index: 0, mac: Mac([0; 6]) };
+        for attribute in &link.attributes {
+            match attribute {
+                LinkAttribute::Link(peer) => ends.peer_index = *peer,
+                LinkAttribute::Address(octets) => ends.mac = octets.as_slice().try_into().map_or(ends.mac, Mac),
+                _ => {}
+            }
+        }
+        Ok(ends)
     }
 
     /// [`Request::add_bridge`]; returns its index.
     pub async fn add_bridge(&self, bridge: &Bridge<'_>) -> Result<u32, KernelError> {
-        self.add(Request::add_bridge(bridge), bridge.name, bridge.index).await
+        self.add_indexed(Request::add_bridge(bridge), bridge.name, bridge.index).await
     }
 
     /// [`Request::add_vxlan`]; returns its index.
     pub async fn add_vxlan(&self, vxlan: &VxlanSpec<'_>) -> Result<u32, KernelError> {
-        self.add(Request::add_vxlan(vxlan), vxlan.name, vxlan.index).await
+        self.add_indexed(Request::add_vxlan(vxlan), vxlan.name, vxlan.index).await
     }
 
     /// [`Request::set_up`].
@@ -259,17 +288,21 @@ impl Netlink {
         self.apply_one(Request::delete_link(index)).await
     }
 
-    /// Makes a device and, where the kernel chooses its index, asks for it in the same system call.
-    async fn add(&self, request: Request, name: &str, index: Option<u32>) -> Result<u32, KernelError> {
-        if let Some(index) = index {
-            return self.apply_one(request).await.map(|()| index);
+    async fn add_indexed(&self, request: Request, name: &str, index: Option<u32>) -> Result<u32, KernelError> {
+        match index {
+            Some(index) => self.apply_one(request).await.map(|()| index),
+            None => self.add(request, name).await.map(|link| link.header.index),
         }
+    }
+
+    /// Makes a device and asks what became of it, in one system call.
+    async fn add(&self, request: Request, name: &str) -> Result<LinkMessage, KernelError> {
         let get = RouteNetlinkMessage::GetLink(with(LinkAttribute::IfName(name.to_owned())));
         let mut answers = self.exchange(vec![request.to_message(), message(&get, 0)]).await?;
         let found = answers.pop();
         confirm(&[request], &answers)?;
         match found.map(|found| inner(&format!("find link {name}"), found)).transpose()?.flatten() {
-            Some(RouteNetlinkMessage::NewLink(link)) => Ok(link.header.index),
+            Some(RouteNetlinkMessage::NewLink(link)) => Ok(link),
             _ => Err(closed()),
         }
     }

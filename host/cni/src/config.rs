@@ -1,0 +1,211 @@
+//! Network configurations: lists of plugins, as administrators write them and as plugins get them.
+//!
+//! Invariant: a field that is not known here is passed to the plugin as it was written.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::attachment::{Attachment, is_plain_name};
+use crate::error::Error;
+use crate::files::Files;
+use crate::result::AddResult;
+use crate::version::Version;
+
+/// A JSON object.
+pub(crate) type Object = Map<String, Value>;
+
+/// A network: its name, its version, and the plugins that make it, in the order of ADD.
+#[derive(Clone, Debug)]
+pub struct NetworkList {
+    /// Its name: a letter or digit, then letters, digits, `_`, `.` and `-`.
+    pub name: String,
+    /// The version spoken: the newest known here of those that it names.
+    pub version: Version,
+    pub(crate) disable_check: bool,
+    pub(crate) disable_gc: bool,
+    pub(crate) plugins: Vec<Object>,
+    /// As it was written: kept with each attachment.
+    pub(crate) bytes: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawList {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    cni_version: String,
+    #[serde(default)]
+    cni_versions: Vec<String>,
+    #[serde(default)]
+    disable_check: Flag,
+    #[serde(default, rename = "disableGC")]
+    disable_gc: Flag,
+    #[serde(default)]
+    load_only_inlined_plugins: Flag,
+    #[serde(default)]
+    plugins: Option<Vec<Object>>,
+}
+
+/// `true` or `"true"`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Flag {
+    Bool(bool),
+    Text(String),
+}
+
+impl Default for Flag {
+    fn default() -> Self {
+        Flag::Bool(false)
+    }
+}
+
+impl Flag {
+    fn value(self) -> Result<bool, Error> {
+        match self {
+            Flag::Bool(value) => Ok(value),
+            Flag::Text(text) => {
+                text.to_lowercase().parse().map_err(|_| Error::Config(format!("`{text}` is neither true nor false")))
+            }
+        }
+    }
+}
+
+impl NetworkList {
+    /// Reads a configuration list, or a single plugin's configuration, which becomes a list of one.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let json: Object = serde_json::from_slice(bytes).map_err(Error::decode("the network configuration"))?;
+        if json.contains_key("plugins") || !json.contains_key("type") {
+            let (list, _) = NetworkList::from_list(json, bytes.to_vec())?;
+            return list.with_plugins(Vec::new());
+        }
+        let list = json!({"name": json.get("name"), "cniVersion": json.get("cniVersion"), "plugins": [json]});
+        let list = without_nulls(list);
+        let bytes = Value::Object(list.clone()).to_string().into_bytes();
+        NetworkList::from_list(list, bytes)?.0.with_plugins(Vec::new())
+    }
+
+    /// The list, and whether plugins may be added to it from a folder of its name.
+    fn from_list(json: Object, bytes: Vec<u8>) -> Result<(Self, bool), Error> {
+        let raw: RawList =
+            serde_json::from_value(Value::Object(json)).map_err(Error::decode("the network configuration list"))?;
+        if !is_plain_name(&raw.name) {
+            return Err(Error::Config(format!(
+                "the network's name {:?} is not a letter or digit followed by letters, digits, `_`, `.` and `-`",
+                raw.name
+            )));
+        }
+        // Of several versions the newest that is known; one alone must be known.
+        let known = raw.cni_versions.iter().filter_map(|text| text.parse().ok());
+        let version = match known.max() {
+            Some(best) => raw.cni_version.parse().map_or(best, |version: Version| version.max(best)),
+            None => raw.cni_version.parse()?,
+        };
+        let list = NetworkList {
+            name: raw.name,
+            version,
+            disable_check: raw.disable_check.value()?,
+            disable_gc: raw.disable_gc.value()?,
+            plugins: raw.plugins.unwrap_or_default(),
+            bytes,
+        };
+        Ok((list, !raw.load_only_inlined_plugins.value()?))
+    }
+
+    fn with_plugins(mut self, more: Vec<Object>) -> Result<Self, Error> {
+        self.plugins.extend(more);
+        if self.plugins.is_empty() {
+            return Err(Error::Config(format!("network {}: no plugins in its configuration", self.name)));
+        }
+        match self.plugins.iter().find(|plugin| kind(plugin).is_empty()) {
+            Some(_) => Err(Error::Config(format!("network {}: a plugin without `type`", self.name))),
+            None => Ok(self),
+        }
+    }
+
+    /// The network of that name from a folder: the first `.conflist` that has it, by file name, else
+    /// the first `.conf` or `.json`; with the plugins in the folder's own folder of that name.
+    pub(crate) fn load(files: &Files, folder: &str, name: &str) -> Result<Self, Error> {
+        let names = files.list(folder)?;
+        let ending = |endings: &'static [&str]| {
+            let ends = move |file: &&String| endings.iter().any(|ending| file.ends_with(ending));
+            names.iter().filter(ends).map(|file| format!("{folder}/{file}"))
+        };
+        for file in ending(&[".conflist"]) {
+            let bytes = files.read(&file)?.unwrap_or_default();
+            let json = serde_json::from_slice(&bytes).map_err(Error::decode(&file))?;
+            let (list, open) = NetworkList::from_list(json, bytes)?;
+            if list.name == name {
+                let more = if open { load_plugins(files, &format!("{folder}/{name}"))? } else { Vec::new() };
+                return list.with_plugins(more);
+            }
+        }
+        for file in ending(&[".conf", ".json"]) {
+            let list = NetworkList::parse(&files.read(&file)?.unwrap_or_default())?;
+            if list.name == name {
+                return Ok(list);
+            }
+        }
+        Err(Error::Config(format!("no network configuration with the name `{name}` in {folder}")))
+    }
+
+    /// What a plugin of this list gets on standard input ("Deriving request configuration").
+    pub(crate) fn request(
+        &self,
+        plugin: &Object,
+        attachment: Option<&Attachment>,
+        previous: Option<&AddResult>,
+    ) -> Object {
+        let mut request = plugin.clone();
+        let declared = request.remove("capabilities");
+        request.insert("name".into(), json!(self.name));
+        request.insert("cniVersion".into(), json!(self.version.as_str()));
+        if let (Some(attachment), Some(Value::Object(declared))) = (attachment, declared) {
+            let wanted = |(key, _): &(&String, &Value)| declared.get(*key) == Some(&Value::Bool(true));
+            let given = attachment.capabilities.iter().filter(wanted);
+            let given: Object = given.map(|(key, value)| (key.clone(), value.clone())).collect();
+            if !given.is_empty() {
+                request.insert("runtimeConfig".into(), Value::Object(given));
+            }
+        }
+        if let Some(previous) = previous {
+            request.insert("prevResult".into(), previous.to_json(self.version));
+        }
+        request
+    }
+}
+
+/// The plugin's type; empty where it has none.
+pub(crate) fn kind(plugin: &Object) -> &str {
+    plugin.get("type").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The version that a plugin's configuration speaks.
+pub(crate) fn version(config: &Object) -> Result<Version, Error> {
+    config.get("cniVersion").and_then(Value::as_str).unwrap_or_default().parse()
+}
+
+/// A plugin's typed view of its configuration.
+pub(crate) fn typed<'de, T: Deserialize<'de>>(config: &'de Object) -> Result<T, Error> {
+    T::deserialize(config).map_err(Error::decode("the plugin's configuration"))
+}
+
+/// The result that came before this plugin, where there was one.
+pub(crate) fn previous(config: &Object) -> Result<Option<AddResult>, Error> {
+    config.get("prevResult").map(|json| AddResult::from_json(json, version(config)?)).transpose()
+}
+
+fn load_plugins(files: &Files, folder: &str) -> Result<Vec<Object>, Error> {
+    let names = files.list(folder)?.into_iter().filter(|name| name.ends_with(".conf"));
+    let load = |name: String| {
+        let path = format!("{folder}/{name}");
+        serde_json::from_slice(&files.read(&path)?.unwrap_or_default()).map_err(Error::decode(path))
+    };
+    names.map(load).collect()
+}
+
+fn without_nulls(value: Value) -> Object {
+    let Value::Object(object) = value else { return Object::new() };
+    object.into_iter().filter(|(_, value)| !value.is_null()).collect()
+}

@@ -1,0 +1,248 @@
+//! The devices of an attachment, in few requests: bridge, pair, addresses, routes, sysctls.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+use knetsim_kernel::netlink::{Bridge, Ends, Mac, Netlink, Request, RouteSpec, Veth};
+use knetsim_kernel::{KernelError, NetNs};
+use knetsim_model::observe::Link;
+
+use super::config::Config;
+use super::masquerade;
+use crate::error::Error;
+use crate::plugins::{Call, Host};
+use crate::result::{AddResult, Interface, Route};
+
+/// How often a name is drawn for the node's end before giving up.
+const DRAWS: usize = 10;
+/// How long a new port may take to pass packets.
+const PORT_DEADLINE: Duration = Duration::from_millis(2500);
+
+/// The bridge of a network.
+pub(super) struct OwnBridge {
+    pub(super) index: u32,
+    name: String,
+    mac: String,
+    /// Whether this call made it.
+    pub(super) made: bool,
+}
+
+/// Makes the bridge and gives it its addresses, where that has not been done.
+pub(super) async fn ensure_bridge(host: &Host, config: &Config, gateways: &[IpNet]) -> Result<OwnBridge, Error> {
+    let name = &config.bridge;
+    let netlink = &host.netlink;
+    let found = netlink.link(name).await?;
+    let made = found.is_none();
+    let link = match found {
+        Some(link) => link,
+        // A gateway's hardware address is its own: else it changes with each port that comes or goes.
+        None => make_bridge(netlink, config, (!gateways.is_empty()).then(random_mac)).await?,
+    };
+    if link.kind != "bridge" {
+        return Err(Error::Failed(format!("`{name}` exists already but is not a bridge")));
+    }
+    let ensure = async || -> Result<(), Error> {
+        if !link.up {
+            netlink.set_up(link.index, true).await?;
+        }
+        let present = if gateways.is_empty() { Vec::new() } else { netlink.addresses_of(link.index).await? };
+        for gateway in gateways.iter().filter(|gateway| !present.contains(gateway)) {
+            add_gateway(netlink, config, &link, *gateway, &present).await?;
+        }
+        Ok(())
+    };
+    let ensured = ensure().await;
+    if ensured.is_err() && made {
+        netlink.delete_link(link.index).await?;
+    }
+    ensured.map(|()| OwnBridge { index: link.index, name: link.name, mac: link.mac, made })
+}
+
+async fn make_bridge(netlink: &Netlink, config: &Config, mac: Option<Mac>) -> Result<Link, Error> {
+    let name = &config.bridge;
+    let bridge = Bridge { name, up: true, mac, mtu: config.mtu(), ..Bridge::default() };
+    match netlink.add_bridge(&bridge).await {
+        Err(error) if !error.is_exists() => return Err(error.into()),
+        _ => {}
+    }
+    netlink.link(name).await?.ok_or_else(|| Error::Failed(format!("bridge {name} vanished")))
+}
+
+async fn add_gateway(
+    netlink: &Netlink,
+    config: &Config,
+    link: &Link,
+    gateway: IpNet,
+    present: &[IpNet],
+) -> Result<(), Error> {
+    let mut requests = Vec::new();
+    for other in present.iter().filter(|other| clash(**other, gateway)) {
+        if !config.force_address {
+            return Err(Error::Failed(format!("`{}` has address {other} already, not {gateway}", link.name)));
+        }
+        requests.push(Request::delete_address(link.index, *other));
+    }
+    requests.push(Request::add_address(link.index, gateway));
+    let mac = link.mac.parse().map_err(|why| Error::Failed(format!("{}: {why}", link.name)))?;
+    requests.push(Request::set_mac(link.index, mac));
+    Ok(netlink.apply(requests).await?)
+}
+
+/// Whether a bridge can't have both addresses: any two of IPv4, overlapping subnets of IPv6.
+fn clash(one: IpNet, other: IpNet) -> bool {
+    match (one, other) {
+        (IpNet::V4(_), IpNet::V4(_)) => true,
+        (IpNet::V6(one), IpNet::V6(other)) => one.contains(&other.addr()) || other.contains(&one.addr()),
+        _ => false,
+    }
+}
+
+/// Makes the pair and sets up both ends; takes the pair away again when that fails.
+pub(super) async fn plug(
+    call: Call<'_>,
+    config: &Config,
+    inside: &NetNs,
+    bridge: &OwnBridge,
+    result: &mut AddResult,
+) -> Result<(), Error> {
+    let pair = add_pair(call, config, inside, bridge).await?;
+    let sandbox = call.attachment.netns_path.clone();
+    let container = Interface { name: call.attachment.ifname.clone(), mac: pair.peer_mac.to_string(), sandbox };
+    let on_node = |name: &str, mac: String| Interface { name: name.to_owned(), mac, sandbox: String::new() };
+    result.interfaces =
+        vec![on_node(&bridge.name, bridge.mac.clone()), on_node(&pair.name, pair.ends.mac.to_string()), container];
+    let set_up = async || {
+        set_up_container(inside, &call.attachment.ifname, pair.ends.peer_index, result).await?;
+        set_up_node(call, config, bridge, &pair, result).await?;
+        wait_for_port(&call.host.netlink, &pair).await
+    };
+    let outcome = set_up().await;
+    if outcome.is_err() {
+        call.host.netlink.delete_link(pair.ends.index).await?;
+    }
+    outcome
+}
+
+struct Pair {
+    name: String,
+    ends: Ends,
+    peer_mac: Mac,
+}
+
+/// The pair: the node's end is a port of the bridge from its birth, the container's is born in the container.
+async fn add_pair(call: Call<'_>, config: &Config, inside: &NetNs, bridge: &OwnBridge) -> Result<Pair, Error> {
+    let ifname = &call.attachment.ifname;
+    let mut failure = None;
+    for _ in 0..DRAWS {
+        let name = format!("veth{:08x}", fastrand::u32(..));
+        let peer_mac = config.mac.unwrap_or_else(random_mac);
+        let veth = Veth {
+            name: &name,
+            master: Some(bridge.index),
+            up: true,
+            mtu: config.mtu(),
+            peer_name: ifname,
+            peer_namespace: Some(inside),
+            peer_mac: Some(peer_mac),
+            ..Veth::default()
+        };
+        match call.host.netlink.add_veth(&veth).await {
+            Ok(ends) => return Ok(Pair { name, ends, peer_mac }),
+            Err(error) if error.is_exists() => failure = Some(error),
+            Err(error) => return Err(error.into()),
+        }
+        // Which of the two names is taken?
+        if inside.with_netlink(async |netlink| netlink.link(ifname).await).await??.is_some() {
+            return Err(Error::Failed(format!("the container has an interface `{ifname}` already")));
+        }
+    }
+    Err(failure.map_or_else(|| Error::Failed("no name for the pair".to_owned()), Error::from))
+}
+
+async fn set_up_container(inside: &NetNs, ifname: &str, index: u32, result: &AddResult) -> Result<(), Error> {
+    let sysctls =
+        [(format!("net/ipv6/conf/{ifname}/accept_dad"), "0"), (format!("net/ipv4/conf/{ifname}/arp_notify"), "1")];
+    let sysctls = sysctls.each_ref().map(|(key, value)| (key.as_str(), *value));
+    if let Err(error) = inside.write_sysctls(&sysctls) {
+        // As the real plugin has it: a kernel without IPv6 is no reason to fail.
+        tracing::debug!("{error}");
+    }
+    let mut requests = vec![Request::set_up(index, true)];
+    requests.extend(result.ips.iter().map(|ip| Request::add_address(index, ip.address)));
+    for route in &result.routes {
+        requests.push(Request::replace_route(&route_spec(route, result, index)?));
+    }
+    Ok(inside.with_netlink(async |netlink| netlink.apply(requests).await).await??)
+}
+
+/// The route as the kernel takes it. One without a next hop goes by the gateway of its family.
+fn route_spec(route: &Route, result: &AddResult, device: u32) -> Result<RouteSpec, Error> {
+    let unsupported =
+        [("mtu", route.mtu), ("advmss", route.advmss), ("table", route.table), ("scope", route.scope.map(u32::from))];
+    if let Some((key, Some(value))) = unsupported.into_iter().find(|(_, value)| value.is_some()) {
+        let why = "routes have dst, gw and priority";
+        return Err(Error::Unsupported { key, value: value.to_string(), why });
+    }
+    let gateway = route.gw.or_else(|| result.gateway(route.dst.addr()));
+    let metric = route.priority.unwrap_or_default();
+    Ok(RouteSpec { gateway, device: Some(device), metric, ..RouteSpec::to(route.dst) })
+}
+
+async fn set_up_node(
+    call: Call<'_>,
+    config: &Config,
+    bridge: &OwnBridge,
+    pair: &Pair,
+    result: &AddResult,
+) -> Result<(), Error> {
+    let host = call.host;
+    let accept_ra = [&bridge.name, &pair.name].map(|name| format!("net/ipv6/conf/{name}/accept_ra"));
+    let accept_ra = accept_ra.each_ref().map(|key| (key.as_str(), "0"));
+    if let Err(error) = host.netns.write_sysctls(&accept_ra) {
+        tracing::debug!("{error}");
+    }
+    if config.is_gateway {
+        let forward = |v4| if v4 { ("net/ipv4/ip_forward", "1") } else { ("net/ipv6/conf/all/forwarding", "1") };
+        let families =
+            [true, false].into_iter().filter(|v4| result.ips.iter().any(|ip| ip.address.addr().is_ipv4() == *v4));
+        host.netns.write_sysctls(&families.map(forward).collect::<Vec<_>>())?;
+    }
+    if config.hairpin_mode {
+        host.netlink.apply([Request::set_hairpin(pair.ends.index, true)]).await?;
+    }
+    if config.ip_masq {
+        masquerade::add(call, config, result).await?;
+    }
+    Ok(())
+}
+
+/// Waits until the bridge forwards to the node's end: before that, packets to the container are lost.
+async fn wait_for_port(netlink: &Netlink, pair: &Pair) -> Result<(), Error> {
+    let wait = async || -> Result<(), Error> {
+        while !netlink.is_running(pair.ends.index).await? {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        Ok(())
+    };
+    let late = |_| Error::Failed(format!("bridge port {} did not come up in {PORT_DEADLINE:?}", pair.name));
+    tokio::time::timeout(PORT_DEADLINE, wait()).await.map_err(late)?
+}
+
+/// `ip link delete IFNAME` in the container. It may be gone already.
+pub(super) async fn unplug(inside: &NetNs, ifname: &str) -> Result<(), Error> {
+    let delete = async |netlink: Netlink| -> Result<(), KernelError> {
+        match netlink.link(ifname).await? {
+            Some(link) => netlink.delete_link(link.index).await,
+            None => Ok(()),
+        }
+    };
+    Ok(inside.with_netlink(delete).await??)
+}
+
+/// A hardware address of nobody's: locally administered, of one device.
+fn random_mac() -> Mac {
+    let mut octets = [0; 6];
+    fastrand::fill(&mut octets);
+    octets[0] = octets[0] & 0xfc | 0x02;
+    Mac(octets)
+}

@@ -1,0 +1,236 @@
+//! host-local: gives out addresses of ranges, kept in files on the node
+//! (containernetworking/plugins `host-local`).
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer};
+
+use super::{Call, Command};
+use crate::attachment::Attachment;
+use crate::config::{self, Object};
+use crate::error::Error;
+use crate::result::{AddResult, Dns, Ip, Route};
+use crate::version::Version;
+
+mod ranges;
+mod store;
+
+use ranges::{RangeConfig, RangeSet};
+use store::Store;
+
+pub(crate) use store::Leases;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Config {
+    name: String,
+    ipam: Ipam,
+    #[serde(default)]
+    runtime_config: RuntimeConfig,
+    #[serde(default)]
+    args: Args,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Ipam {
+    #[serde(default = "data_dir")]
+    data_dir: String,
+    /// These four: one range, in the older form.
+    subnet: Option<IpNet>,
+    range_start: Option<IpAddr>,
+    range_end: Option<IpAddr>,
+    gateway: Option<IpAddr>,
+    #[serde(default)]
+    ranges: Vec<Vec<RangeConfig>>,
+    #[serde(default)]
+    routes: Vec<Route>,
+    #[serde(default)]
+    resolv_conf: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RuntimeConfig {
+    #[serde(default)]
+    ip_ranges: Vec<Vec<RangeConfig>>,
+    #[serde(default, deserialize_with = "addresses")]
+    ips: Vec<IpAddr>,
+}
+
+#[derive(Default, Deserialize)]
+struct Args {
+    #[serde(default)]
+    cni: CniArgs,
+}
+
+#[derive(Default, Deserialize)]
+struct CniArgs {
+    #[serde(default, deserialize_with = "addresses")]
+    ips: Vec<IpAddr>,
+}
+
+fn data_dir() -> String {
+    "/var/lib/cni/networks".to_owned()
+}
+
+/// Addresses that may be written with a prefix length.
+fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpAddr>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| address(text).map_err(serde::de::Error::custom)).collect()
+}
+
+fn address(text: &str) -> Result<IpAddr, ipnet::AddrParseError> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(address),
+        Err(_) => text.parse::<IpNet>().map(|net| net.addr()),
+    }
+}
+
+/// What there is to give out, and what was asked for.
+struct Pool {
+    sets: Vec<RangeSet>,
+    wanted: Vec<IpAddr>,
+    routes: Vec<Route>,
+    dns: Dns,
+}
+
+pub(super) async fn run(call: Call<'_>) -> Result<Option<AddResult>, Error> {
+    let config: Config = config::typed(call.config)?;
+    let folder = format!("{}/{}", config.ipam.data_dir, config.name);
+    let mut store = Store::open(&call.host.files, &call.host.leases, folder).await?;
+    match call.command {
+        Command::Add => {
+            let pool = Pool::new(call, config)?;
+            let ips = pool.allocate(&mut store, call.attachment)?;
+            Ok(Some(AddResult { ips, routes: pool.routes, dns: pool.dns, ..AddResult::default() }))
+        }
+        Command::Del => store.release_of(call.attachment).map(|()| None),
+        Command::Check if store.held_by(call.attachment).is_empty() => {
+            Err(Error::Failed(format!("container {} holds no address", call.attachment.container_id)))
+        }
+        Command::Check => Ok(None),
+        Command::Gc => store.release_others(&valid_attachments(call.config)?).map(|()| None),
+        Command::Status => Pool::new(call, config)?.status(&store).map(|()| None),
+    }
+}
+
+impl Pool {
+    fn new(call: Call<'_>, config: Config) -> Result<Self, Error> {
+        let Ipam { subnet, range_start, range_end, gateway, ranges, routes, resolv_conf, .. } = config.ipam;
+        let range = subnet.map(|subnet| RangeConfig { subnet, range_start, range_end, gateway });
+        let RuntimeConfig { ip_ranges, ips } = config.runtime_config;
+        let configs = ip_ranges.into_iter().chain(range.map(|range| vec![range])).chain(ranges);
+        let sets = configs.map(RangeSet::new).collect::<Result<Vec<_>, _>>()?;
+        if sets.is_empty() {
+            return Err(Error::Config("host-local: no ranges of addresses in `ipam`".to_owned()));
+        }
+        let families = [true, false].map(|v4| sets.iter().filter(|set| set.is_ipv4() == v4).count());
+        if config::version(call.config)? < Version::V0_3_0 && families.iter().any(|count| *count > 1) {
+            return Err(Error::Config("CNI 0.2.0 and older know one address of each family".to_owned()));
+        }
+        for (index, set) in sets.iter().enumerate() {
+            if let Some(other) = sets[index + 1..].iter().find(|other| set.overlaps(other)) {
+                return Err(Error::Config(format!("sets of ranges {set} and {other} overlap")));
+            }
+        }
+        let asked = call.attachment.arg("IP").map(address).transpose();
+        let asked = asked.map_err(|why| Error::Parameter(format!("CNI_ARGS: IP: {why}")))?;
+        let wanted = asked.into_iter().chain(config.args.cni.ips).chain(ips).collect();
+        let dns = if resolv_conf.is_empty() { Dns::default() } else { read_resolv_conf(call, &resolv_conf)? };
+        Ok(Pool { sets, wanted, routes, dns })
+    }
+
+    /// One address of each set. What was taken is given back where one can't be had.
+    fn allocate(&self, store: &mut Store<'_>, attachment: &Attachment) -> Result<Vec<Ip>, Error> {
+        let held = store.held_by(attachment);
+        if let Some(address) = held.iter().find(|address| self.sets.iter().any(|set| set.range_of(**address).is_some()))
+        {
+            return Err(Error::Failed(format!(
+                "{address} is allocated to container {} already: ADD was called twice without DEL",
+                attachment.container_id
+            )));
+        }
+        let take = |(index, set)| self.take(store, attachment, index, set);
+        let taken: Result<Vec<Ip>, Error> = self.sets.iter().enumerate().map(take).collect();
+        let unmet = self.wanted.iter().find(|address| self.sets.iter().all(|set| set.range_of(**address).is_none()));
+        let taken = match unmet {
+            Some(address) => Err(Error::Failed(format!("the requested address {address} is in no range"))),
+            None => taken,
+        };
+        if taken.is_err() {
+            store.release_of(attachment)?;
+        }
+        taken
+    }
+
+    fn take(&self, store: &mut Store<'_>, attachment: &Attachment, index: usize, set: &RangeSet) -> Result<Ip, Error> {
+        let ip = |address, range: &ranges::Range| Ip {
+            address: range.with_prefix(address),
+            gateway: Some(range.gateway),
+            interface: None,
+        };
+        if let Some((address, range)) =
+            self.wanted.iter().find_map(|address| set.range_of(*address).map(|range| (*address, range)))
+        {
+            if address == range.gateway {
+                return Err(Error::Failed(format!("the requested address {address} is the subnet's gateway")));
+            }
+            return match store.reserve(attachment, address, index)? {
+                true => Ok(ip(address, range)),
+                false => Err(Error::Failed(format!("the requested address {address} is taken"))),
+            };
+        }
+        for (address, range) in set.candidates(store.last(index)) {
+            if store.reserve(attachment, address, index)? {
+                return Ok(ip(address, range));
+            }
+        }
+        Err(Error::Failed(format!("no address is free in {set}")))
+    }
+
+    /// Whether each set has an address left.
+    fn status(&self, store: &Store<'_>) -> Result<(), Error> {
+        // Of more addresses than are out, one is free.
+        let out = |set: &RangeSet| store.addresses().filter(|address| set.range_of(*address).is_some()).count();
+        match self.sets.iter().find(|set| set.candidates(None).nth(out(set)).is_none()) {
+            Some(set) => Err(Error::Unavailable(format!("no address is free in {set}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The attachments that GC must keep.
+pub(super) fn valid_attachments(config: &Object) -> Result<Vec<Attachment>, Error> {
+    #[derive(Deserialize)]
+    struct Valid {
+        #[serde(rename = "containerID")]
+        container_id: String,
+        ifname: String,
+    }
+    let Some(json) = config.get("cni.dev/valid-attachments").filter(|json| !json.is_null()) else {
+        return Ok(Vec::new());
+    };
+    let valid = Vec::<Valid>::deserialize(json).map_err(Error::decode("cni.dev/valid-attachments"))?;
+    let attachment =
+        |valid: Valid| Attachment { ifname: valid.ifname, ..Attachment::new(&valid.container_id, None, "") };
+    Ok(valid.into_iter().map(attachment).collect())
+}
+
+fn read_resolv_conf(call: Call<'_>, path: &str) -> Result<Dns, Error> {
+    let missing = || Error::Config(format!("resolvConf {path} is not there"));
+    let bytes = call.host.files.read(path)?.ok_or_else(missing)?;
+    let mut dns = Dns::default();
+    for line in String::from_utf8_lossy(&bytes).lines().filter(|line| !line.starts_with(['#', ';'])) {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        match words.next().as_deref() {
+            Some("nameserver") => dns.nameservers.extend(words.next()),
+            Some("domain") => dns.domain = words.next().unwrap_or_default(),
+            Some("search") => dns.search.extend(words),
+            Some("options") => dns.options.extend(words),
+            _ => {}
+        }
+    }
+    Ok(dns)
+}
