@@ -1,2 +1,38 @@
-//! `knetsim`: the command line.
-fn main() {}
+//! `knetsim`: the command line. [`args`] says what can be typed, one file of [`commands`] does each
+//! verb, [`control`] talks to the supervisor of a sandbox, [`supervisor`] is what runs in one.
+
+mod args;
+mod cache;
+mod commands;
+mod completion;
+mod control;
+mod doctor;
+mod exit;
+mod fresh;
+mod interrupts;
+mod output;
+mod progress;
+mod relay;
+mod sandboxes;
+mod signals;
+mod supervisor;
+mod terminal;
+mod topology;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+fn main() -> ExitCode {
+    clap_complete::CompleteEnv::with_factory(args::Cli::command).var(commands::completion::VARIABLE).complete();
+    let cli = args::Cli::parse();
+    output::log_to_stderr(cli.verbose);
+    let runs_a_program = cli.command.runs_a_program();
+    match commands::run(cli) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            output::error(&error);
+            ExitCode::from(exit::status(&error, runs_a_program))
+        }
+    }
+}

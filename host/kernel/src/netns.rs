@@ -44,16 +44,7 @@ impl Eq for NetNs {}
 impl NetNs {
     /// The namespace that a descriptor of its nsfs file refers to. Refused where it is none of a network.
     pub fn from_fd(file: OwnedFd) -> Result<Self, KernelError> {
-        let doing = "take a descriptor for a network namespace";
-        // A path that somebody bound elsewhere says nothing: only the file system and its own answer do.
-        let kind = fstatfs(&file).map_err(KernelError::doing(doing))?.filesystem_type();
-        if kind != NSFS_MAGIC
-            || namespace_type(file.as_fd()).map_err(KernelError::doing(doing))? != CloneFlags::CLONE_NEWNET
-        {
-            return Err(KernelError::answer(doing, "it is of something else"));
-        }
-        let inode = fstat(&file).map_err(KernelError::doing(doing))?.st_ino;
-        Ok(NetNs { file: Arc::new(file), inode })
+        NetNs::take(file, "take a descriptor of a network namespace")
     }
 
     /// The namespace bound to a file, such as `/run/netns/NAME` or `/proc/PID/ns/net`.
@@ -61,9 +52,22 @@ impl NetNs {
     /// The path is followed as it is: a path that a learner could have written is for
     /// [`crate::processes::open_named_namespace`].
     pub fn open(path: &Path) -> Result<Self, KernelError> {
-        let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(KernelError::doing(format!("open network namespace {}", path.display())))?;
-        NetNs::from_fd(file)
+        let doing = format!("open network namespace {}", path.display());
+        let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        NetNs::take(file.map_err(KernelError::doing(&doing))?, &doing)
+    }
+
+    /// As [`NetNs::from_fd`], for the sake of which operation.
+    pub(crate) fn take(file: OwnedFd, doing: &str) -> Result<Self, KernelError> {
+        // A path that somebody bound elsewhere says nothing: only the file system and its own answer do.
+        let kind = fstatfs(&file).map_err(KernelError::doing(doing))?.filesystem_type();
+        if kind != NSFS_MAGIC
+            || namespace_type(file.as_fd()).map_err(KernelError::doing(doing))? != CloneFlags::CLONE_NEWNET
+        {
+            return Err(KernelError::answer(doing, "that is no network namespace"));
+        }
+        let inode = fstat(&file).map_err(KernelError::doing(doing))?.st_ino;
+        Ok(NetNs { file: Arc::new(file), inode })
     }
 
     /// The calling thread's.

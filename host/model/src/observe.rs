@@ -243,10 +243,12 @@ pub struct HistoryEntry {
 /// What changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
-    /// `link`, `address`, `route`, `neighbour`, `rule`, `namespace` or `container`.
+    /// `link`, `address`, `route`, `neighbour`, `fdb`; nftables' `table`, `chain`, `rule`, `set`, `element`;
+    /// `namespace`, `container`; `history` for the history itself.
     pub subject: String,
-    /// `new`, `changed` or `gone`.
+    /// `new`, `changed` or `gone`; `lost` where changes came too fast to be told.
     pub verb: String,
-    /// Which, as its list names it: `eth0 up`, `11.10.0.0/20 via 11.10.0.0 dev flannel.100`, `myns`.
+    /// Which, as its list names it: `eth0 up mtu 1450`, `11.10.0.0/20 via 11.10.0.0 dev flannel.100 onlink`,
+    /// `ip nat postrouting handle 4`, `myns`.
     pub detail: String,
 }

@@ -6,8 +6,8 @@
 //! client      {"knetsim":"0.1","protocol":1}
 //! supervisor  {"knetsim":"0.1","protocol":1}
 //! client      {"id":1,"request":{"kind":"submit","operation":{"do":"create-worker","worker":"C0w4"},"owner":"user"}}
-//! supervisor  {"id":1,"reply":{"kind":"event","event":"created","name":"C0w4"}}
-//! supervisor  {"id":1,"reply":{"kind":"done"}}
+//! supervisor  {"id":1,"reply":{"is":"event","event":"created","kind":"worker","name":"C0w4"}}
+//! supervisor  {"id":1,"reply":{"is":"done"}}
 //! ```
 
 use std::collections::BTreeMap;
@@ -81,7 +81,7 @@ pub enum Request {
         /// The signal's number.
         signal: i32,
     },
-    /// Logs: of a node's daemons, of a container's commands, or of the supervisor itself (`base`).
+    /// Logs: of a node's daemons, or of a container's commands.
     /// Answered by `log` with a descriptor beside it for each, then `done`.
     Logs {
         /// Whose.
@@ -129,7 +129,7 @@ pub struct Answer {
 
 /// What the supervisor answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[serde(tag = "is", rename_all = "kebab-case")]
 pub enum Reply {
     /// One of any number of events before the last answer.
     Event(Event),

@@ -21,7 +21,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::flannel::FlannelConfig;
 use crate::inventory::Inventory;
 use crate::names::{ClusterName, ContainerName, NodeKind, NodeName};
-use crate::operation::Owner;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -113,37 +112,33 @@ impl Topology {
         Topology { clusters: clusters.collect(), ..Topology::default() }
     }
 
-    /// The file that makes the same objects again, with the same numbers; only those that the file owns
-    /// with `owned_by_file`. A cluster of another owner is printed too where the file owns something in it.
-    pub fn of(inventory: &Inventory, owned_by_file: bool) -> Topology {
-        let wanted = |owner: &Owner| !owned_by_file || *owner == Owner::File;
-        let nodes: Vec<_> = inventory.nodes.iter().filter(|node| wanted(&node.owner)).collect();
-        let containers: Vec<_> = inventory.containers.iter().filter(|container| wanted(&container.owner)).collect();
+    /// The file that makes the same objects again, with the same numbers. Links that were set down and
+    /// repair that was switched off are no part of a file.
+    pub fn of(inventory: &Inventory) -> Topology {
         let mut topology = Topology::default();
         for cluster in &inventory.clusters {
-            let workers: BTreeSet<_> = nodes
-                .iter()
-                .filter(|node| node.kind == NodeKind::Worker && node.cluster.as_ref() == Some(&cluster.name))
-                .map(|node| node.name.clone())
-                .collect();
-            let containers: BTreeMap<_, _> = containers
-                .iter()
-                .filter(|container| container.cluster == cluster.name)
-                .map(|container| {
-                    let (worker, labels, command) =
-                        (container.worker.clone(), container.labels.clone(), container.command.clone());
-                    (container.name.clone(), ContainerSpec { worker, labels, command })
-                })
-                .collect();
-            if wanted(&cluster.owner) || !workers.is_empty() || !containers.is_empty() {
-                let flannel = Some(cluster.flannel.clone());
-                let (index, workers) = (Some(cluster.index), Workers::Named(workers));
-                topology.clusters.insert(cluster.name.clone(), ClusterSpec { index, workers, flannel, containers });
-            }
+            let workers = inventory.nodes.iter().filter(|node| node.cluster.as_ref() == Some(&cluster.name));
+            let workers = workers.filter(|node| node.kind == NodeKind::Worker).map(|node| node.name.clone());
+            let containers = inventory.containers.iter().filter(|container| container.cluster == cluster.name);
+            let containers = containers.map(|container| {
+                let spec = ContainerSpec {
+                    worker: container.worker.clone(),
+                    labels: container.labels.clone(),
+                    command: container.command.clone(),
+                };
+                (container.name.clone(), spec)
+            });
+            let spec = ClusterSpec {
+                index: Some(cluster.index),
+                workers: Workers::Named(workers.collect()),
+                flannel: Some(cluster.flannel.clone()),
+                containers: containers.collect(),
+            };
+            topology.clusters.insert(cluster.name.clone(), spec);
         }
-        topology.scratch =
-            nodes.iter().filter(|node| node.kind == NodeKind::Scratch).map(|node| node.name.clone()).collect();
-        topology.numbers = nodes.iter().map(|node| (node.name.clone(), node.number)).collect();
+        let scratch = inventory.nodes.iter().filter(|node| node.kind == NodeKind::Scratch);
+        topology.scratch = scratch.map(|node| node.name.clone()).collect();
+        topology.numbers = inventory.nodes.iter().map(|node| (node.name.clone(), node.number)).collect();
         topology
     }
 }

@@ -36,3 +36,39 @@ impl FromStr for Mac {
 pub(super) fn mac_text(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(":")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in [
+            "",
+            "02",
+            "02:00:00:00:00",
+            "02:00:00:00:00:01:02",
+            "+2:00:00:00:00:01",
+            "2:0:0:0:0:1",
+            "02-00-00-00-00-01",
+        ] {
+            assert!(text.parse::<Mac>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_back(octets: [u8; 6]) {
+            prop_assert_eq!(Mac(octets).to_string().parse(), Ok(Mac(octets)));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "[0-9a-fA-F:+é]{0,20}") {
+            if let Ok(mac) = text.parse::<Mac>() {
+                prop_assert_eq!(mac.to_string(), text.to_lowercase());
+            }
+        }
+    }
+}

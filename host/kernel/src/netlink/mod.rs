@@ -35,6 +35,15 @@ mod mac;
 mod neighbours;
 mod routes;
 
+/// The kernel's descriptions as observations, for those who read announcements.
+pub(crate) mod observe {
+    pub(crate) use super::addresses::observe as address;
+    pub(crate) use super::links::observe as link;
+    pub(crate) use super::neighbours::{is_permanent, observe as neighbour, observe_fdb as fdb};
+    pub(crate) use super::routes::observe as route;
+}
+
+pub(crate) use links::Names;
 pub use links::{Bridge, Ends, Veth, VxlanSpec};
 pub use mac::{BadMac, Mac};
 pub use routes::{RouteKind, RouteSpec};
@@ -205,4 +214,36 @@ fn words(repeated: &[u8]) -> Option<String> {
 
 fn closed() -> KernelError {
     KernelError::answer("send to rtnetlink", "the socket failed")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = (value.len() as u16 + 4).to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn any_error_is_read(bytes: Vec<u8>) {
+            words(&bytes);
+        }
+
+        #[test]
+        fn the_words_are_found(text in "[ -~]{1,60}", offset: u32) {
+            // NLMSGERR_ATTR_OFFS comes first or last.
+            let (offset, said) = (attribute(2, &offset.to_ne_bytes()), attribute(1, format!("{text}\0").as_bytes()));
+            let header = vec![0; NETLINK_HEADER];
+            prop_assert_eq!(words(&[header.clone(), offset.clone(), said.clone()].concat()), Some(text.clone()));
+            prop_assert_eq!(words(&[header.clone(), said, offset.clone()].concat()), Some(text));
+            prop_assert_eq!(words(&[header, offset].concat()), None);
+        }
+    }
 }

@@ -100,7 +100,13 @@ fn ip(address: &NeighbourAddress) -> Option<IpAddr> {
 pub(crate) fn observe(message: &NeighbourMessage, names: &Names) -> Option<Neighbour> {
     let (address, mac, _) = parts(message);
     let interface = name(names, message.header.ifindex);
-    Some(Neighbour { interface, address: address?, mac, state: message.header.state.to_string() })
+    let state = if is_permanent(message) { NeighbourState::Permanent } else { message.header.state };
+    Some(Neighbour { interface, address: address?, mac, state: state.to_string() })
+}
+
+/// Whether it never ages. `bridge` adds another bit to the state: it needs no ARP either.
+pub(crate) fn is_permanent(message: &NeighbourMessage) -> bool {
+    u16::from(message.header.state) & u16::from(NeighbourState::Permanent) != 0
 }
 
 /// The kernel's description of a forwarding entry as an observation.
@@ -111,7 +117,7 @@ pub(crate) fn observe_fdb(message: &NeighbourMessage, names: &Names) -> Option<F
         mac: mac?,
         destination,
         master: master.map(|index| name(names, index)),
-        permanent: message.header.state == NeighbourState::Permanent,
+        permanent: is_permanent(message),
     })
 }
 

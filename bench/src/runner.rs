@@ -1,0 +1,110 @@
+//! Takes the samples: round after round, each series once a round, forwards and backwards in turn, so that what else
+//! happens on the machine falls on all alike.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::unistd::geteuid;
+use tempfile::TempDir;
+
+use crate::rows::{CLUSTERS, Place, Program, SERIES, Series, WORKERS};
+
+/// The interpreter that Debian's Mininet is installed for.
+const MININET_PYTHON: &str = "/usr/bin/python3";
+const MININET: &str = include_str!("../underlay_in_mininet.py");
+/// `nobody`, who has no subordinate ids.
+const USER: &str = "65534";
+
+/// What was measured: for each series a value by name for each round, or why there is none.
+pub(crate) type Samples = BTreeMap<&'static str, Result<Vec<BTreeMap<String, f64>>, String>>;
+
+/// A copy of this program that every user can run.
+pub(crate) struct Runner {
+    folder: TempDir,
+    program: PathBuf,
+}
+
+impl Runner {
+    pub(crate) fn new() -> Result<Self> {
+        let folder = TempDir::with_prefix("knetsim-bench-")?;
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+        let program = folder.path().join("knetsim-bench");
+        fs::copy("/proc/self/exe", &program)?;
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        fs::write(folder.path().join("underlay_in_mininet.py"), MININET)?;
+        Ok(Runner { folder, program })
+    }
+
+    /// All samples of the series whose name contains `only`.
+    pub(crate) fn run(&self, rounds: usize, only: &str) -> Result<Samples> {
+        let chosen: Vec<&Series> = SERIES.iter().filter(|series| series.name.contains(only)).collect();
+        ensure!(!chosen.is_empty(), "no series has `{only}` in its name");
+        let mut samples: Samples = chosen.iter().map(|series| (series.name, Ok(Vec::new()))).collect();
+        for round in 0..rounds {
+            let mut order = chosen.clone();
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            for series in order {
+                let Some(Ok(taken)) = samples.get_mut(series.name) else { continue };
+                eprintln!("round {} of {rounds}: {}", round + 1, series.name);
+                self.settle()?;
+                match self.sample(series) {
+                    Ok(figures) => taken.push(figures),
+                    Err(error) => drop(samples.insert(series.name, Err(format!("{error:#}")))),
+                }
+            }
+        }
+        Ok(samples)
+    }
+
+    fn settle(&self) -> Result<()> {
+        let settle = Series { name: "settle", place: Place::Namespaces, program: Program::Sample("settle") };
+        self.sample(&settle).map(drop).context("wait for the kernel to come to rest")
+    }
+
+    fn sample(&self, series: &Series) -> Result<BTreeMap<String, f64>> {
+        let mut command = in_place(series.place);
+        match series.program {
+            Program::Sample(name) => command.arg(&self.program).args(["sample", name]),
+            Program::Mininet => self.mininet(&mut command)?,
+        };
+        let output = command.output().with_context(|| format!("run {command:?}"))?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() {
+            bail!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        }
+        serde_json::from_str(said.trim()).with_context(|| format!("a sample said: {said}"))
+    }
+
+    /// Mininet wants a /sys of its namespace, and writes below /tmp and /run.
+    fn mininet<'a>(&self, command: &'a mut Command) -> Result<&'a mut Command> {
+        ensure!(geteuid().is_root(), "Mininet runs as root only");
+        ensure!(Path::new("/usr/bin/mn").exists(), "not installed");
+        const MOUNT: &str = r#"mount -t sysfs s /sys && mount -t tmpfs t /run && exec "$0" "$@""#;
+        let script = self.folder.path().join("underlay_in_mininet.py");
+        let size = [CLUSTERS.to_string(), WORKERS.to_string()];
+        Ok(command.args(["sh", "-c", MOUNT, MININET_PYTHON]).arg(script).args(size))
+    }
+}
+
+/// `unshare` into the place, as root or as an ordinary user.
+fn in_place(place: Place) -> Command {
+    const SPACES: [&str; 4] = ["--net", "--mount", "--kill-child", "--fork"];
+    let mut command;
+    if place == Place::User && geteuid().is_root() {
+        command = Command::new("setpriv");
+        command.args(["--reuid", USER, "--regid", USER, "--clear-groups", "unshare", "--user", "--map-root-user"]);
+    } else {
+        command = Command::new("unshare");
+        if !geteuid().is_root() {
+            command.args(["--user", "--map-root-user"]);
+        }
+    }
+    command.args(SPACES);
+    command
+}

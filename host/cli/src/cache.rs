@@ -1,0 +1,100 @@
+//! Compiled labs, kept between runs where labs cannot reach: `$XDG_CACHE_HOME/knetsim/labs`, else
+//! `~/.cache/knetsim/labs`.
+//!
+//! Invariant: the folder is this user's and nobody else can write to it, for what lies in it is run
+//! as it is. A file appears whole or not at all.
+
+use std::fs::{DirBuilder, File};
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use anyhow::{Context, bail};
+use sha2::{Digest, Sha256};
+
+/// How many labs are kept; the one that was used the longest ago goes first.
+const KEPT: usize = 64;
+
+/// The place of one lab's compiled code.
+pub(crate) struct Entry {
+    folder: PathBuf,
+    name: String,
+}
+
+impl Entry {
+    /// The place for these bytes, compiled by an engine of that version.
+    pub(crate) fn of(lab: &[u8], engine: &str) -> anyhow::Result<Entry> {
+        let folder = folder()?;
+        let mut hash = Sha256::new();
+        hash.update((lab.len() as u64).to_le_bytes());
+        hash.update(lab);
+        hash.update(engine);
+        let name = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Entry { folder, name })
+    }
+
+    /// The compiled code, where it was kept.
+    pub(crate) fn open(&self) -> Option<File> {
+        let file = File::open(self.folder.join(&self.name)).ok()?;
+        // Only the order of deletion depends on it.
+        let _ = file.set_modified(SystemTime::now());
+        Some(file)
+    }
+
+    /// Keeps compiled code, from the beginning of `code`.
+    pub(crate) fn keep(&self, mut code: File) -> anyhow::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.folder).context("making a file in the cache")?;
+        code.seek(SeekFrom::Start(0))?;
+        std::io::copy(&mut code, &mut file).context("writing to the cache")?;
+        file.flush()?;
+        file.persist(self.folder.join(&self.name)).context("naming a file of the cache")?;
+        self.forget_old()
+    }
+
+    fn forget_old(&self) -> anyhow::Result<()> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            files.push((entry.metadata()?.modified()?, entry.path()));
+        }
+        files.sort();
+        let old = files.len().saturating_sub(KEPT);
+        files.iter().take(old).try_for_each(|(_, path)| std::fs::remove_file(path)).context("cleaning the cache")
+    }
+}
+
+fn folder() -> anyhow::Result<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = base.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
+    let folder = base.context("neither XDG_CACHE_HOME nor HOME is set")?.join("knetsim/labs");
+    let doing = || format!("the cache {}", folder.display());
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder).with_context(doing)?;
+    let metadata = folder.symlink_metadata().with_context(doing)?;
+    let mine = metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw();
+    if !mine || metadata.permissions().mode() & 0o077 != 0 {
+        bail!("{}: it must be a folder of yours that nobody else can enter (chmod 700)", doing());
+    }
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn what_is_kept_is_found_again_and_the_oldest_goes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let entry = |name: String| Entry { folder: folder.path().to_owned(), name };
+        for number in 0..=KEPT {
+            let mut code = tempfile::tempfile().unwrap();
+            write!(code, "code {number}").unwrap();
+            entry(format!("{number}")).keep(code).unwrap();
+        }
+        assert!(entry("0".to_owned()).open().is_none());
+        let mut text = String::new();
+        entry(format!("{KEPT}")).open().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, format!("code {KEPT}"));
+    }
+}

@@ -1,0 +1,88 @@
+//! `knetsim create cluster|worker|scratch|container`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use knetsim_model::{ClusterName, ContainerRef, NodeName, Operation};
+
+use crate::{commands::submit, topology};
+
+const EXAMPLES: &str = "\
+Examples:
+  knetsim create cluster C2 --workers 2
+  knetsim create worker C0w4
+  knetsim create scratch box
+  knetsim create container C0w1.c1 C0w2.c2
+  knetsim create container C0w1.web --label app=web -- python3 -m http.server 8000";
+
+/// Make a cluster, a worker, a scratch node or a container
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// A cluster with its switch, its etcd and its workers
+    Cluster {
+        /// Its name, such as C2
+        cluster: ClusterName,
+        /// How many workers
+        #[arg(short, long, default_value_t = 3, value_name = "N")]
+        workers: u32,
+        /// flannel's configuration, in its own format (JSON); left out, the course's
+        #[arg(long, value_name = "FILE")]
+        flannel: Option<PathBuf>,
+    },
+    /// Workers of a cluster
+    Worker {
+        /// Their names, such as C0w4
+        #[arg(required = true, value_name = "WORKER")]
+        workers: Vec<NodeName>,
+    },
+    /// Nodes outside every cluster, empty
+    Scratch {
+        /// Their names, such as box
+        #[arg(required = true, value_name = "NODE")]
+        nodes: Vec<NodeName>,
+    },
+    /// Containers on a worker, joined to the pod network
+    Container {
+        /// Their names with the worker, such as C0w1.c1
+        #[arg(required = true, value_name = "WORKER.NAME")]
+        containers: Vec<ContainerRef>,
+        /// A label, for selectors
+        #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = label)]
+        labels: Vec<(String, String)>,
+        /// A program with its arguments, started in each
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
+}
+
+pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
+    let operations = match args.what {
+        What::Cluster { cluster, workers, flannel } => {
+            let flannel = flannel.map(|path| topology::read_yaml(&path, super::flannel::HINT)).transpose()?;
+            vec![Operation::CreateCluster { cluster, workers, flannel }]
+        }
+        What::Worker { workers } => workers.into_iter().map(|worker| Operation::CreateWorker { worker }).collect(),
+        What::Scratch { nodes } => nodes.into_iter().map(|node| Operation::CreateScratch { node }).collect(),
+        What::Container { containers, labels, command } => {
+            let labels: BTreeMap<_, _> = labels.into_iter().collect();
+            let create =
+                |container| Operation::CreateContainer { container, labels: labels.clone(), command: command.clone() };
+            containers.into_iter().map(create).collect()
+        }
+    };
+    submit(name, operations)
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,69 @@
+//! `knetsim delete cluster|worker|scratch|container`.
+
+use knetsim_model::{ClusterName, ContainerRef, NodeName, Operation};
+
+use crate::{commands::submit, completion};
+
+const EXAMPLES: &str = "\
+Examples:
+  knetsim delete container C0w1.c1 C0.c2
+  knetsim delete worker C0w4
+  knetsim delete cluster C1 --force          its containers, too";
+
+/// Delete clusters, workers, scratch nodes or containers
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Clusters with their nodes
+    Cluster {
+        /// Which
+        #[arg(required = true, value_name = "CLUSTER", add = completion::clusters())]
+        clusters: Vec<ClusterName>,
+        /// Also where containers run in them
+        #[arg(short, long)]
+        force: bool,
+    },
+    /// Workers, with their leases
+    Worker {
+        /// Which
+        #[arg(required = true, value_name = "WORKER", add = completion::nodes())]
+        workers: Vec<NodeName>,
+        /// Also where containers run on them
+        #[arg(short, long)]
+        force: bool,
+    },
+    /// Scratch nodes
+    Scratch {
+        /// Which
+        #[arg(required = true, value_name = "NODE", add = completion::nodes())]
+        nodes: Vec<NodeName>,
+    },
+    /// Containers, with all that runs in them
+    Container {
+        /// Which, with worker or cluster
+        #[arg(required = true, value_name = "WORKER.NAME", add = completion::containers())]
+        containers: Vec<ContainerRef>,
+    },
+}
+
+pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
+    let operations = match args.what {
+        What::Cluster { clusters, force } => {
+            clusters.into_iter().map(|cluster| Operation::DeleteCluster { cluster, force }).collect()
+        }
+        What::Worker { workers, force } => {
+            workers.into_iter().map(|worker| Operation::DeleteWorker { worker, force }).collect()
+        }
+        What::Scratch { nodes } => nodes.into_iter().map(|node| Operation::DeleteScratch { node }).collect(),
+        What::Container { containers } => {
+            containers.into_iter().map(|container| Operation::DeleteContainer { container }).collect()
+        }
+    };
+    submit(name, operations)
+}

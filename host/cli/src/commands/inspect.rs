@@ -1,0 +1,128 @@
+//! `knetsim inspect`: what there is, for people and for programs.
+
+use clap::ValueEnum;
+use knetsim_model::inventory::{ContainerInfo, Health, Inventory, NodeInfo};
+use knetsim_model::names::NodeKind;
+use knetsim_model::operation::Owner;
+use knetsim_model::topology::Topology;
+
+use crate::output::{self, Format};
+use crate::{sandboxes, topology};
+
+const EXAMPLES: &str = "\
+Examples:
+  knetsim inspect -o wide
+  knetsim inspect -o json | jq '.nodes[].address'
+  knetsim inspect -o yaml > lab.yaml         a file that makes the same again";
+
+/// Show clusters, nodes and containers
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, visible_alias = "get")]
+pub(crate) struct Args {
+    /// How to print them
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Format,
+    /// Only what was made by the topology file, by labs, or by commands
+    #[arg(long, value_enum)]
+    owner: Option<Kind>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    File,
+    Lab,
+    User,
+}
+
+pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
+    let mut inventory = sandboxes::talk(name, async |mut client| client.inspect().await)?;
+    if let Some(kind) = args.owner {
+        keep(&mut inventory, kind);
+    }
+    match args.output {
+        Format::Table => output::print(&tables(&inventory, false))?,
+        Format::Wide => output::print(&tables(&inventory, true))?,
+        Format::Json => output::print_json(&inventory)?,
+        Format::Yaml => output::print(&topology::write(&Topology::of(&inventory))?)?,
+        Format::Name => output::print(&names(&inventory))?,
+    }
+    Ok(0)
+}
+
+/// Leaves what has that kind of owner, and the clusters that it is in.
+fn keep(inventory: &mut Inventory, kind: Kind) {
+    let wanted = |owner: &Owner| {
+        matches!((kind, owner), (Kind::File, Owner::File) | (Kind::Lab, Owner::Lab(_)) | (Kind::User, Owner::User))
+    };
+    inventory.containers.retain(|container| wanted(&container.owner));
+    inventory.nodes.retain(|node| wanted(&node.owner));
+    let used: Vec<_> = inventory.nodes.iter().filter_map(|node| node.cluster.clone()).collect();
+    let used: Vec<_> = used.into_iter().chain(inventory.containers.iter().map(|c| c.cluster.clone())).collect();
+    inventory.clusters.retain(|cluster| wanted(&cluster.owner) || used.contains(&cluster.name));
+}
+
+fn tables(inventory: &Inventory, wide: bool) -> String {
+    let mut header = vec!["NODE", "KIND", "ADDRESS", "PODS", "STATE"];
+    header.extend(["NUMBER", "PID", "OWNER", "REPAIR", "DRIFT"].iter().filter(|_| wide));
+    let mut text = output::table(&header, inventory.nodes.iter().map(|node| node_row(node, wide)).collect());
+    if !inventory.containers.is_empty() {
+        let mut header = vec!["CONTAINER", "ADDRESS", "COMMAND"];
+        header.extend(["OWNER", "LABELS"].iter().filter(|_| wide));
+        let rows = inventory.containers.iter().map(|container| container_row(container, wide));
+        text.push('\n');
+        text.push_str(&output::table(&header, rows.collect()));
+    }
+    text
+}
+
+fn node_row(node: &NodeInfo, wide: bool) -> Vec<String> {
+    let kind = match node.kind {
+        NodeKind::Worker => "worker",
+        NodeKind::Etcd => "etcd",
+        NodeKind::Scratch => "scratch",
+    };
+    let state = match &node.health {
+        Health::Ready if node.drift.is_empty() => "ready".to_owned(),
+        Health::Ready => "ready, drifted".to_owned(),
+        Health::Broken(why) => format!("broken: {why}"),
+    };
+    let subnet = node.subnet.map(|subnet| subnet.to_string());
+    let mut row = vec![node.name.to_string(), kind.to_owned(), node.address.to_string(), or_dash(subnet), state];
+    if wide {
+        let repair = if node.repair { "on" } else { "off" };
+        let drift = (!node.drift.is_empty()).then(|| node.drift.join("; "));
+        row.extend([node.number.to_string(), node.pid.to_string(), owner(&node.owner)]);
+        row.extend([repair.to_owned(), or_dash(drift)]);
+    }
+    row
+}
+
+fn container_row(container: &ContainerInfo, wide: bool) -> Vec<String> {
+    let command = (!container.command.is_empty()).then(|| container.command.join(" "));
+    let name = format!("{}.{}", container.worker, container.name);
+    let mut row = vec![name, container.address.to_string(), or_dash(command)];
+    if wide {
+        let labels: Vec<_> = container.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        row.extend([owner(&container.owner), or_dash((!labels.is_empty()).then(|| labels.join(",")))]);
+    }
+    row
+}
+
+fn owner(owner: &Owner) -> String {
+    match owner {
+        Owner::File => "file".to_owned(),
+        Owner::Lab(name) => format!("lab {name}"),
+        Owner::User => "user".to_owned(),
+    }
+}
+
+fn or_dash(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "-".to_owned())
+}
+
+fn names(inventory: &Inventory) -> String {
+    let clusters = inventory.clusters.iter().map(|cluster| format!("cluster/{}\n", cluster.name));
+    let nodes = inventory.nodes.iter().map(|node| format!("node/{}\n", node.name));
+    let containers = inventory.containers.iter().map(|c| format!("container/{}.{}\n", c.worker, c.name));
+    clusters.chain(nodes).chain(containers).collect()
+}

@@ -1,0 +1,125 @@
+//! `knetsim up [-t FILE] [-d]`: a sandbox with what a topology file says.
+
+use std::path::PathBuf;
+
+use knetsim_model::protocol::{Reply, Request};
+use knetsim_model::topology::Topology;
+use knetsim_model::{Failure, Operation};
+use knetsim_sandbox::{BindMount, Limits, Options, StateFolder};
+
+use crate::control::client::Client;
+use crate::control::wire::WireError;
+use crate::fresh::Fresh;
+use crate::progress::{self, Progress};
+use crate::{output, sandboxes, topology};
+
+const EXAMPLES: &str = "\
+Examples:
+  knetsim up                                 the course's two clusters, until Ctrl-C
+  knetsim up -d                              in the background
+  knetsim up -d -t lab.yaml --name mine      what the file says, beside other sandboxes
+  knetsim up -t lab.yaml                     where it runs already: makes it what the file says now
+  knetsim up --mount ~/site:/srv/site:ro     with a folder of yours inside";
+
+/// Start a sandbox, or bring a running one to what a file says
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// What to make; left out, the course's two clusters of three workers; `-` is standard input
+    #[arg(short, long, value_name = "FILE")]
+    topology: Option<PathBuf>,
+    /// Leave it running in the background
+    #[arg(short, long)]
+    detach: bool,
+    /// A folder or file of yours to be seen inside
+    #[arg(long = "mount", value_name = "SRC:DST[:ro]")]
+    mounts: Vec<BindMount>,
+    /// A program of yours, seen inside as /opt/knetsim/bin/NAME
+    #[arg(long = "program", value_name = "FILE")]
+    programs: Vec<PathBuf>,
+    /// A CNI plugin of yours, seen inside as /opt/cni/bin/NAME
+    #[arg(long = "cni-plugin", value_name = "FILE")]
+    plugins: Vec<PathBuf>,
+}
+
+pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
+    let file = args.topology.as_deref().map(topology::read).transpose()?;
+    let name = name.unwrap_or(sandboxes::DEFAULT);
+    if StateFolder::running(&StateFolder::base()?)?.iter().any(|running| running == name) {
+        return change(name, &args, file);
+    }
+    let detach = args.detach;
+    let fresh = Fresh::launch(&options(name, args))?;
+    let brought_up = fresh.talk(async |client| bring_up(client, file.unwrap_or_else(Topology::course)).await);
+    if detach && brought_up.is_ok() {
+        output::say(format_args!("in the background; `knetsim inspect` shows it, `knetsim down` ends it"));
+        return Ok(0);
+    }
+    let ended = match brought_up {
+        Ok(()) => fresh.talk(stay),
+        Err(error) => Err(error),
+    };
+    fresh.end()?;
+    ended
+}
+
+fn options(name: &str, args: Args) -> Options {
+    Options {
+        name: name.to_owned(),
+        base: None,
+        detached: args.detach,
+        single_id: false,
+        limits: Limits::default(),
+        mounts: args.mounts,
+        programs: args.programs,
+        plugins: args.plugins,
+    }
+}
+
+/// Makes what the topology says, and says what came of it.
+async fn bring_up(mut client: Client, topology: Topology) -> anyhow::Result<()> {
+    let progress = Progress::begin("starting");
+    client.submit(Operation::Apply { topology }, |event| progress.show(&event)).await?;
+    drop(progress);
+    let inventory = client.inspect().await?;
+    output::say(format_args!(
+        "{} is up: {} clusters, {} nodes, {} containers",
+        inventory.sandbox,
+        inventory.clusters.len(),
+        inventory.nodes.len(),
+        inventory.containers.len()
+    ));
+    Ok(())
+}
+
+/// Says what happens, until the sandbox ends or a signal comes.
+async fn stay(mut client: Client) -> anyhow::Result<u8> {
+    output::say(format_args!("Ctrl-C ends it; in another terminal, `knetsim shell C0w1` gets you in"));
+    client.send(Request::Watch, &[]).await?;
+    loop {
+        match client.receive().await {
+            Ok((answer, _)) => {
+                if let Reply::Event(event) = answer.reply {
+                    progress::report(&event)
+                }
+            }
+            // Somebody said `knetsim down`.
+            Err(WireError::Ended) => return Ok(0),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Brings a sandbox that runs already to what the file says.
+fn change(name: &str, args: &Args, topology: Option<Topology>) -> anyhow::Result<u8> {
+    let Some(topology) = topology else {
+        let message = format!("sandbox {name} is running; `knetsim up -t FILE` changes it, `knetsim down` ends it");
+        return Err(Failure::exists(message).into());
+    };
+    if !(args.mounts.is_empty() && args.programs.is_empty() && args.plugins.is_empty()) {
+        let message = format!("sandbox {name} is running; --mount and its like need a new one: `knetsim down` first");
+        return Err(Failure::invalid(message).into());
+    }
+    sandboxes::talk(Some(name), async |client| bring_up(client, topology).await)?;
+    Ok(0)
+}

@@ -1,0 +1,25 @@
+//! `knetsim validate FILE`: whether a topology file can be made.
+
+use std::path::PathBuf;
+
+use crate::{output, topology};
+
+/// Check a topology file without making anything
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  knetsim validate lab.yaml")]
+pub(crate) struct Args {
+    /// The file; `-` is standard input
+    file: PathBuf,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
+    let topology = topology::read(&args.file)?;
+    let containers: usize = topology.clusters.values().map(|cluster| cluster.containers.len()).sum();
+    output::say(format_args!(
+        "{} is right: {} clusters, {containers} containers, {} scratch nodes",
+        args.file.display(),
+        topology.clusters.len(),
+        topology.scratch.len()
+    ));
+    Ok(0)
+}

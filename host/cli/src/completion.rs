@@ -1,0 +1,57 @@
+//! What a shell may complete: names asked of the running sandbox, nothing where there is none.
+
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use knetsim_model::inventory::Inventory;
+use knetsim_model::names::BASE;
+use knetsim_sandbox::StateFolder;
+
+use crate::sandboxes;
+
+/// Names of running sandboxes.
+pub(crate) fn sandboxes() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let names = StateFolder::base().and_then(|base| StateFolder::running(&base));
+        names.unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
+    })
+}
+
+/// Names of clusters.
+pub(crate) fn clusters() -> ArgValueCandidates {
+    from_inventory(|inventory| inventory.clusters.iter().map(|cluster| cluster.name.to_string()).collect())
+}
+
+/// Names of nodes.
+pub(crate) fn nodes() -> ArgValueCandidates {
+    from_inventory(node_names)
+}
+
+/// Whole names of containers.
+pub(crate) fn containers() -> ArgValueCandidates {
+    from_inventory(container_names)
+}
+
+/// Whatever a command can run in.
+pub(crate) fn targets() -> ArgValueCandidates {
+    from_inventory(|inventory| {
+        let mut names = vec![BASE.to_owned()];
+        names.extend(node_names(inventory));
+        names.extend(container_names(inventory));
+        names
+    })
+}
+
+fn node_names(inventory: &Inventory) -> Vec<String> {
+    inventory.nodes.iter().map(|node| node.name.to_string()).collect()
+}
+
+fn container_names(inventory: &Inventory) -> Vec<String> {
+    inventory.containers.iter().map(|c| format!("{}.{}", c.worker, c.name)).collect()
+}
+
+fn from_inventory(names: fn(&Inventory) -> Vec<String>) -> ArgValueCandidates {
+    ArgValueCandidates::new(move || {
+        let name = std::env::var("KNETSIM_NAME").ok();
+        let inventory = sandboxes::talk(name.as_deref(), async |mut client| client.inspect().await);
+        inventory.map(|it| names(&it).into_iter().map(CompletionCandidate::new).collect()).unwrap_or_default()
+    })
+}

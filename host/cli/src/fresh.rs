@@ -1,0 +1,54 @@
+//! A sandbox that this command launches itself, and ends however the command ends.
+
+use anyhow::Context;
+use knetsim_sandbox::{Launched, Options, StateFolder};
+use tokio::runtime::Runtime;
+
+use crate::control::client::Client;
+use crate::interrupts::Interrupts;
+use crate::{commands::down, output, sandboxes, supervisor};
+
+/// A person or a program ended this command by that signal.
+#[derive(Debug, thiserror::Error)]
+#[error("ended by signal {0}")]
+pub(crate) struct Interrupted(pub(crate) u8);
+
+/// A sandbox and what watches over its launch.
+pub(crate) struct Fresh {
+    launched: Launched,
+    folder: StateFolder,
+    runtime: Runtime,
+    interrupts: Interrupts,
+}
+
+impl Fresh {
+    /// Launches it. To be called while this process has one thread.
+    pub(crate) fn launch(options: &Options) -> anyhow::Result<Fresh> {
+        let interrupts = Interrupts::catch().context("catching signals")?;
+        let launched = knetsim_sandbox::launch(options, supervisor::supervise)?;
+        launched.warnings().iter().for_each(|message| output::warning(message));
+        let folder = StateFolder::open(&StateFolder::base()?, &options.name)?;
+        Ok(Fresh { launched, folder, runtime: sandboxes::runtime()?, interrupts })
+    }
+
+    /// Runs `talk` with a connection to it, up to the first signal.
+    pub(crate) fn talk<T>(&self, talk: impl AsyncFnOnce(Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        self.runtime.block_on(async {
+            let work = async { talk(sandboxes::connect(&self.folder).await?).await };
+            tokio::select! {
+                done = work => done,
+                number = self.interrupts.next() => Err(Interrupted(number?).into()),
+            }
+        })
+    }
+
+    /// Ends it and waits until nothing is left.
+    pub(crate) fn end(self) -> anyhow::Result<()> {
+        let asked = self.runtime.block_on(down::ask(&self.folder));
+        // A supervisor that does not answer ends with this process, to which it is tied.
+        if asked.is_ok() || self.folder.connect().is_err() {
+            self.launched.wait()?;
+        }
+        asked
+    }
+}

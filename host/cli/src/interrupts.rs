@@ -1,0 +1,42 @@
+//! Ctrl-C and its like, caught from before the sandbox is launched until it is gone, so that no
+//! moment is left where they end this program and leave the sandbox behind.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// From its making on, these signals no longer end the process: [`Interrupts::next`] tells of them.
+pub(crate) struct Interrupts {
+    /// The last one that came; 0 while none has.
+    last: Arc<AtomicUsize>,
+}
+
+impl Interrupts {
+    /// Starts to catch SIGINT, SIGTERM and SIGHUP. Makes no thread.
+    pub(crate) fn catch() -> std::io::Result<Interrupts> {
+        let last = Arc::new(AtomicUsize::new(0));
+        for number in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register_usize(number, last.clone(), number as usize)?;
+        }
+        Ok(Interrupts { last })
+    }
+
+    /// Returns the number of the next signal, at once where one has come already.
+    pub(crate) async fn next(&self) -> std::io::Result<u8> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut number = self.last.swap(0, Ordering::SeqCst);
+        if number == 0 {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+            number = self.last.swap(0, Ordering::SeqCst);
+        }
+        Ok(u8::try_from(number).unwrap_or_default())
+    }
+}

@@ -1,0 +1,63 @@
+//! What a person sees while the emulator works: a bar on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use knetsim_model::Event;
+
+use crate::output;
+
+/// Says on standard error what happened; steps of a longer operation are left out.
+pub(crate) fn report(event: &Event) {
+    match event {
+        Event::Progress { what, done, total } => tracing::info!("{what} ({done}/{total})"),
+        Event::Created { kind, name } => output::say(format_args!("{kind} {name} created")),
+        Event::Deleted { kind, name } => output::say(format_args!("{kind} {name} deleted")),
+        Event::DaemonEnded { node, daemon, how } => output::warning(&format!("{node}: {daemon}: {how}")),
+        Event::Warning { message } => output::warning(message),
+    }
+}
+
+/// The steps of one long operation.
+pub(crate) struct Progress {
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Begins to show them, on a terminal.
+    pub(crate) fn begin(what: &str) -> Progress {
+        let bar = std::io::stderr().is_terminal().then(ProgressBar::new_spinner);
+        if let Some(bar) = &bar {
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {pos}/{len}") {
+                bar.set_style(style);
+            }
+            bar.set_message(what.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        Progress { bar }
+    }
+
+    /// Shows an event: steps move the bar, warnings stay above it.
+    pub(crate) fn show(&self, event: &Event) {
+        match (event, &self.bar) {
+            (Event::Progress { what, done, total }, Some(bar)) => {
+                bar.set_length(u64::from(*total));
+                bar.set_position(u64::from(*done));
+                bar.set_message(what.clone());
+            }
+            (Event::Progress { what, done, total }, None) => output::say(format_args!("[{done}/{total}] {what}")),
+            (Event::Created { .. } | Event::Deleted { .. }, _) => {}
+            (Event::DaemonEnded { .. } | Event::Warning { .. }, Some(bar)) => bar.suspend(|| report(event)),
+            (Event::DaemonEnded { .. } | Event::Warning { .. }, None) => report(event),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Joins this program's standard streams to a program inside, over pipes or a pseudo-terminal.
+//!
+//! Invariant: no descriptor of this program's own ever goes inside; what goes is the far end of a
+//! pipe made here. Output that was written before the program ended is printed before this returns.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::Context;
+use knetsim_model::protocol::{Reply, Request};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::net::unix::pipe;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::control::client::Client;
+use crate::control::wire::WireError;
+use crate::signals::Signals;
+use crate::terminal;
+
+/// Sends `request` with `before` and three pipes beside it, relays until it has ended, and returns its status.
+/// Other replies go to `each`.
+pub(crate) async fn run(
+    client: &mut Client,
+    request: Request,
+    before: &[BorrowedFd<'_>],
+    interactive: bool,
+    each: impl FnMut(Reply, Vec<OwnedFd>),
+) -> anyhow::Result<u8> {
+    let (stdin, to_stdin) = std::io::pipe().context("making a pipe")?;
+    let (from_stdout, stdout) = std::io::pipe().context("making a pipe")?;
+    let (from_stderr, stderr) = std::io::pipe().context("making a pipe")?;
+    let beside: Vec<_> = before.iter().copied().chain([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]).collect();
+    let signals = Signals::new()?;
+    let call = client.send(request, &beside).await?;
+    drop((stdin, stdout, stderr));
+    if interactive {
+        // Ends with this program: reading a terminal can't be called off.
+        std::thread::spawn(move || copy_stdin(to_stdin));
+    }
+    let (ended, end) = watch::channel(false);
+    let stdout = pour(from_stdout.into(), tokio::io::stdout(), end.clone())?;
+    let stderr = pour(from_stderr.into(), tokio::io::stderr(), end)?;
+    let status = wait(client, call, signals, each).await;
+    ended.send_replace(true);
+    let _ = (stdout.await, stderr.await);
+    status
+}
+
+/// The same over a terminal made inside. Where `interactive`, keys go to it raw.
+pub(crate) async fn run_in_terminal(client: &mut Client, request: Request, interactive: bool) -> anyhow::Result<u8> {
+    let signals = Signals::new()?;
+    let call = client.send(request, &[]).await?;
+    let (answer, mut descriptors) = client.receive().await?;
+    let master = match (answer.reply, descriptors.pop()) {
+        (Reply::Terminal, Some(master)) => master,
+        (Reply::Failed(failure), _) => return Err(failure.into()),
+        (other, _) => return Err(WireError::Unexpected(Box::new(other)).into()),
+    };
+    let resizing = follow_size(master.try_clone()?)?;
+    let (ended, end) = watch::channel(false);
+    let _raw = interactive.then(terminal::Raw::enter).transpose()?;
+    let typing = interactive.then(|| type_into(master.try_clone()?)).transpose()?;
+    let output = pour(master, tokio::io::stdout(), end)?;
+    let status = wait(client, call, signals, |_, _| {}).await;
+    ended.send_replace(true);
+    // What it wrote last is printed before the terminal is given back.
+    let _ = output.await;
+    resizing.abort();
+    typing.inspect(JoinHandle::abort);
+    status
+}
+
+/// Waits for the call's end and passes on signals meanwhile.
+async fn wait(
+    client: &mut Client,
+    call: u64,
+    mut signals: Signals,
+    mut each: impl FnMut(Reply, Vec<OwnedFd>),
+) -> anyhow::Result<u8> {
+    loop {
+        let (answer, descriptors) = tokio::select! {
+            received = client.receive() => received?,
+            signal = signals.next() => {
+                client.send(Request::Signal { call, signal }, &[]).await?;
+                continue;
+            }
+        };
+        match answer.reply {
+            // An answer to a signal: it came too late, which does not matter.
+            _ if answer.id != call => {}
+            Reply::Exited { status } => return Ok(u8::try_from(status).unwrap_or(u8::MAX)),
+            Reply::Failed(failure) => return Err(failure.into()),
+            other => each(other, descriptors),
+        }
+    }
+}
+
+fn copy_stdin(mut to: std::io::PipeWriter) {
+    // The program may close its input at any time; that ends the copy and is no error.
+    let _ = std::io::copy(&mut std::io::stdin().lock(), &mut to);
+}
+
+/// Copies what comes out of a pipe or a terminal's master to a stream of this program's, until everybody has
+/// closed the other end, or until `end` says that the program has ended and all is read: what it left running
+/// in the background may hold the other end open for ever.
+fn pour(
+    from: OwnedFd,
+    mut to: impl AsyncWrite + Unpin + Send + 'static,
+    mut end: watch::Receiver<bool>,
+) -> anyhow::Result<JoinHandle<()>> {
+    set_nonblocking(&from)?;
+    // It need not be a pipe: whatever can be polled and read will do.
+    let from = pipe::Receiver::from_owned_fd_unchecked(from).context("watching a pipe")?;
+    Ok(tokio::spawn(async move {
+        let mut chunk = vec![0; 64 << 10];
+        loop {
+            let read = match from.try_read(&mut chunk) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    if *end.borrow() {
+                        break;
+                    }
+                    tokio::select! {
+                        ready = from.readable() => if ready.is_err() { break },
+                        _ = end.changed() => {}
+                    }
+                    continue;
+                }
+                // EIO is how a terminal's master says that nobody has the other end open.
+                Err(_) => break,
+            };
+            // Nobody reads any more: closing the pipe tells the program by SIGPIPE, as in any pipeline.
+            if to.write_all(&chunk[..read]).await.is_err() || to.flush().await.is_err() {
+                break;
+            }
+        }
+    }))
+}
+
+/// Copies keys to the terminal inside.
+fn type_into(master: OwnedFd) -> anyhow::Result<JoinHandle<()>> {
+    set_nonblocking(&master)?;
+    let mut master = pipe::Sender::from_owned_fd_unchecked(master).context("watching the terminal inside")?;
+    let (sender, mut keys) = mpsc::channel::<Vec<u8>>(16);
+    // Ends with this program: reading a terminal can't be called off.
+    std::thread::spawn(move || {
+        let mut chunk = [0; 4096];
+        while let Ok(read @ 1..) = rustix::io::read(std::io::stdin(), &mut chunk) {
+            if sender.blocking_send(chunk[..read].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(tokio::spawn(async move {
+        while let Some(bytes) = keys.recv().await {
+            if master.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    }))
+}
+
+fn set_nonblocking(descriptor: &OwnedFd) -> anyhow::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(descriptor)?;
+    Ok(rustix::fs::fcntl_setfl(descriptor, flags | rustix::fs::OFlags::NONBLOCK)?)
+}
+
+/// Gives the terminal inside the size of this one, whenever that changes.
+fn follow_size(master: OwnedFd) -> anyhow::Result<JoinHandle<()>> {
+    let mut changes = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::window_change())?;
+    Ok(tokio::spawn(async move {
+        while changes.recv().await.is_some() {
+            let (ws_row, ws_col) = terminal::size();
+            let size = rustix::termios::Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
+            // A terminal that has gone needs no size.
+            let _ = rustix::termios::tcsetwinsize(&master, size);
+        }
+    }))
+}

@@ -1,0 +1,48 @@
+//! Which sandbox a command means, and how it gets to talk to it.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use knetsim_model::Failure;
+use knetsim_sandbox::StateFolder;
+
+use crate::control::client::Client;
+
+/// The name of a sandbox that nobody named.
+pub(crate) const DEFAULT: &str = "default";
+/// How long a supervisor may take to say hello.
+const HELLO: Duration = Duration::from_secs(5);
+
+/// The sandbox of that name, or the only one that runs.
+pub(crate) fn find(name: Option<&str>) -> anyhow::Result<StateFolder> {
+    let base = StateFolder::base()?;
+    if let Some(name) = name {
+        return Ok(StateFolder::open(&base, name)?);
+    }
+    match StateFolder::running(&base)?.as_slice() {
+        [] => Err(Failure::not_found("no sandbox is running; `knetsim up -d` makes one").into()),
+        [only] => Ok(StateFolder::open(&base, only)?),
+        several => {
+            let message = format!("several sandboxes are running: {}; say which by --name", several.join(", "));
+            Err(Failure::invalid(message).into())
+        }
+    }
+}
+
+/// Connects to a sandbox. Within a tokio runtime.
+pub(crate) async fn connect(folder: &StateFolder) -> anyhow::Result<Client> {
+    let stream = folder.connect()?;
+    let hello = tokio::time::timeout(HELLO, Client::greet(stream));
+    Ok(hello.await.context("the sandbox's supervisor doesn't answer")??)
+}
+
+/// Runs `talk` with a connection to the sandbox of that name.
+pub(crate) fn talk<T>(name: Option<&str>, talk: impl AsyncFnOnce(Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let folder = find(name)?;
+    runtime()?.block_on(async { talk(connect(&folder).await?).await })
+}
+
+/// A runtime of one thread, all that a client needs.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")
+}

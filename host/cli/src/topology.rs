@@ -1,0 +1,109 @@
+//! Topology files and their like: read, with errors by line and column, and written.
+
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::Context;
+use knetsim_model::Failure;
+use knetsim_model::topology::Topology;
+use serde::de::DeserializeOwned;
+use serde_saphyr::{RenderOptions, UserMessageFormatter};
+
+/// The largest file that is read, in bytes.
+const MAX_FILE: u64 = 2 << 20;
+
+/// Reads a topology file and sees that what it says can be made; `-` is standard input.
+///
+/// # Errors
+/// [`Failure::invalid`] with the place and what was expected there.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Topology> {
+    read_yaml(path, "`knetsim schema` prints what a topology file may hold")
+}
+
+/// Reads a YAML (or JSON) file into its type; `hint` says what to do about an error.
+pub(crate) fn read_yaml<T: DeserializeOwned>(path: &Path, hint: &str) -> anyhow::Result<T> {
+    let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
+    let text = read_text(path).with_context(|| format!("reading {name}"))?;
+    Ok(parse(&name, &text).map_err(|error| Failure::invalid(format!("{error}\n{hint}")))?)
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    let file: Box<dyn Read> =
+        if path == Path::new("-") { Box::new(std::io::stdin()) } else { Box::new(std::fs::File::open(path)?) };
+    let mut text = String::new();
+    file.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE {
+        anyhow::bail!(Failure::new(knetsim_model::Code::Limit, format!("it has more than {MAX_FILE} bytes")));
+    }
+    Ok(text)
+}
+
+/// Parses, or says what is wrong, where, and shows the lines around it.
+fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, String> {
+    serde_saphyr::from_str(text).map_err(|error| {
+        let mut options = RenderOptions::new(&UserMessageFormatter);
+        options.source_name = Some(name);
+        let rendered = error.render_with_options(options);
+        format!("{name}: {}", rendered.trim_start_matches("error: "))
+    })
+}
+
+/// The file's text.
+pub(crate) fn write(topology: &Topology) -> anyhow::Result<String> {
+    serde_saphyr::to_string(topology).context("writing the topology")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn error(text: &str) -> String {
+        parse::<Topology>("lab.yaml", text).unwrap_err()
+    }
+
+    #[test]
+    fn errors_name_the_place_and_what_belongs_there() {
+        for (text, place, words) in [
+            ("clusters:\n  C0:\n    worker: 3\n", "lab.yaml:3:5", "unknown field `worker`"),
+            ("clusters:\n  C0:\n    workers: three\n", "lab.yaml:3:5", "a number of workers, such as 3, or a list"),
+            ("clusters:\n  C0:\n    workers: -1\n", "lab.yaml:3:5", "a number of workers"),
+            ("clusters:\n  C0:\n    workers: [C0w1, C0w01]\n", "lab.yaml:3:21", "`C0w01` is not a node's name"),
+            ("clusters:\n  C0w1: {workers: 1}\n", "lab.yaml:2:3", "`C0w1` is not a cluster's name"),
+            ("clusters:\n  C0: {}\n", "lab.yaml:2:7", "missing field `workers`"),
+            ("clusters: []\n", "lab.yaml:1:11", "mapping"),
+            ("clusters:\n  C0:\n    workers: 3\n    workers: 4\n", "lab.yaml:4:5", "duplicate"),
+        ] {
+            let message = error(text);
+            assert!(message.starts_with("lab.yaml: line "), "{message}");
+            assert!(message.contains(place) && message.contains(words), "{place} {words}\n{message}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        let text = "clusters:\n  C0:\n    index: 1\n    workers: [C0w2]\n    containers:\n      c1: { worker: C0w2, \
+                    command: [sh, -c, \"no: 'yes' # \\n\"], labels: { app: \"true\" } }\nscratch: [box]\nnumbers: { box: 7 }\n";
+        let topology: Topology = parse("a", text).unwrap();
+        let again: Topology = parse("b", &write(&topology).unwrap()).unwrap();
+        assert_eq!(again, topology);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "[a-zC0-9:,\\-\\[\\]{}&*!|>'\"#% \\n\\t]{0,200}") {
+            let _ = parse::<Topology>("a", &text);
+        }
+        #[test]
+        fn any_command_survives_writing(command in proptest::collection::vec("\\PC{1,20}", 1..4)) {
+            let mut topology = Topology::course();
+            let cluster = topology.clusters.values_mut().next().unwrap();
+            let spec = knetsim_model::topology::ContainerSpec {
+                worker: "C0w1".parse().unwrap(), labels: Default::default(), command,
+            };
+            cluster.containers.insert("c1".parse().unwrap(), spec);
+            let text = write(&topology).unwrap();
+            prop_assert_eq!(parse::<Topology>("a", &text).unwrap(), topology);
+        }
+    }
+}
