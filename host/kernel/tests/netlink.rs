@@ -309,18 +309,20 @@ fn observations_agree_with_ip() {
 fn large_batches_and_dumps_at_once() {
     in_namespaces(async || {
         let netlink = NetNs::current().unwrap().netlink().unwrap();
+        // Pairs: a namespace full of bridges takes seconds to go, and all others wait.
         let add = |number: u32| {
-            Request::add_bridge(&Bridge { name: &format!("br{number}"), index: Some(number), ..Bridge::default() })
+            let (name, peer_name) = (&format!("veth{number}"), &format!("peer{number}"));
+            Request::add_veth(&Veth { name, index: Some(number), peer_name, ..Veth::default() })
         };
-        netlink.apply((100..300).map(add)).await.unwrap();
+        netlink.apply((1000..1100).map(add)).await.unwrap();
         let address =
-            |number: u32| Request::add_address(100, net(&format!("10.0.{}.{}/32", number / 250, number % 250 + 1)));
+            |number: u32| Request::add_address(1000, net(&format!("10.0.{}.{}/32", number / 250, number % 250 + 1)));
         netlink.apply((0..2000).map(address)).await.unwrap();
         let (links, addresses, more, changed) =
-            tokio::join!(netlink.links(), netlink.addresses(), netlink.links(), netlink.apply((300..400).map(add)),);
+            tokio::join!(netlink.links(), netlink.addresses(), netlink.links(), netlink.apply((2000..2050).map(add)));
         changed.unwrap();
         assert!(links.unwrap().len() > 200);
-        assert_eq!(addresses.unwrap().iter().filter(|address| address.interface == "br100").count(), 2000);
+        assert_eq!(addresses.unwrap().iter().filter(|address| address.interface == "veth1000").count(), 2000);
         assert!(more.unwrap().len() > 200);
     });
 }
