@@ -4,7 +4,7 @@
 mod common;
 
 use std::os::fd::AsFd;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::process::{Child, Command};
 
 use common::{in_namespaces, new_namespace, run_in};
@@ -128,24 +128,32 @@ fn processes_of_a_namespace_and_of_a_level() {
         assert!(found.memory > 0);
         assert!(processes::list(Within::All, 0).unwrap().iter().any(|process| process.pid == pid));
 
+        // Others on this machine may have levels of their own: a number that is nobody else's.
+        let seconds = &std::process::id().to_string();
         // One level down, as the node side is below the supervisor.
-        let _level = start(&["unshare", "--pid", "--mount", "--fork", "--kill-child", "sh", "-c", "sleep 2000; true"]);
-        let sleep = loop {
-            let all = processes::list(Within::All, 1).unwrap();
-            if let Some(sleep) = all.iter().find(|process| process.command == ["sleep", "2000"]) {
-                let init = all.iter().find(|process| process.pid == sleep.parent).unwrap();
-                assert_eq!((init.pid, init.parent, init.command[0].as_str()), (1, 0, "sh"));
-                break sleep.clone();
+        let _level = start(&[
+            "unshare",
+            "--pid",
+            "--mount",
+            "--fork",
+            "--kill-child",
+            "sh",
+            "-c",
+            &format!("sleep {seconds}; true"),
+        ]);
+        let outer = loop {
+            let all = processes::list(Within::All, 0).unwrap();
+            let ours = |process: &&Process| process.command == ["sleep", seconds];
+            if let Some(sleep) = all.iter().find(ours) {
+                break sleep.pid;
             }
             tokio::task::yield_now().await;
         };
-        assert_eq!(sleep.pid, 2);
-        let outer = processes::list(Within::All, 0).unwrap();
-        let outer = outer.iter().find(|process| process.command == ["sleep", "2000"]).unwrap().pid;
-        let mounts =
-            std::fs::metadata(format!("/proc/{outer}/ns/mnt")).map(|file| std::os::unix::fs::MetadataExt::ino(&file));
-        let there = processes::list(Within::Mount(mounts.unwrap()), 1).unwrap();
-        assert_eq!(there.iter().map(|process| process.pid).collect::<Vec<_>>(), [1, 2]);
+        let mounts = std::fs::metadata(format!("/proc/{outer}/ns/mnt")).unwrap().ino();
+        let level = processes::list(Within::Mount(mounts), 1).unwrap();
+        let level: Vec<_> =
+            level.iter().map(|process| (process.pid, process.parent, process.command[0].as_str())).collect();
+        assert_eq!(level, [(1, 0, "sh"), (2, 1, "sleep")]);
     });
 }
 
