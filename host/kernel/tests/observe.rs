@@ -13,6 +13,7 @@ use knetsim_kernel::nft::nftables::schema::{Chain, NfListObject, Table};
 use knetsim_kernel::nft::nftables::types::{NfChainType, NfFamily, NfHook};
 use knetsim_kernel::processes::{Within, named_namespaces, open_named_namespace, root_of};
 use knetsim_kernel::{KernelError, NetNs, nft, processes, sockets};
+use knetsim_model::observe;
 use knetsim_testing::run;
 
 fn table(name: &'static str) -> NfListObject<'static> {
@@ -80,7 +81,7 @@ fn sockets_of_one_namespace() {
         let stream = namespace.connect("127.0.0.1:8080".parse().unwrap()).await.unwrap();
         let udp = namespace.udp("127.0.0.1:5353".parse().unwrap()).unwrap();
         let local = stream.local_addr().unwrap();
-        let text = |socket: &knetsim_model::observe::Socket| {
+        let text = |socket: &observe::Socket| {
             format!("{} {} {} {}", socket.protocol, socket.state, socket.local, socket.remote)
         };
         let mut seen: Vec<String> = sockets::list(&namespace).await.unwrap().iter().map(text).collect();
@@ -143,7 +144,7 @@ fn processes_of_a_namespace_and_of_a_level() {
         ]);
         let outer = loop {
             let all = processes::list(Within::All, 0).unwrap();
-            let ours = |process: &&Process| process.command == ["sleep", seconds];
+            let ours = |process: &&observe::Process| process.command == ["sleep", seconds];
             if let Some(sleep) = all.iter().find(ours) {
                 break sleep.pid;
             }
