@@ -11,6 +11,7 @@ pub mod nft;
 pub mod processes;
 pub mod seccomp;
 pub mod sockets;
+pub mod title;
 
 pub use error::KernelError;
 pub use netns::NetNs;

@@ -1,10 +1,13 @@
 //! What one process may use, and how it stands back behind others.
 //!
-//! As commands: `ulimit`, `nice`, `choom`.
+//! As commands: `ulimit`, `nice`, `capsh --drop`.
 
-use rustix::process::{Resource, Rlimit};
+use rustix::process::Rlimit;
+use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
 use crate::error::KernelError;
+
+pub use rustix::process::Resource;
 
 type Result<T, E = KernelError> = std::result::Result<T, E>;
 
@@ -21,4 +24,31 @@ pub fn raise_open_files() -> Result<()> {
     let had = rustix::process::getrlimit(Resource::Nofile);
     rustix::process::setrlimit(Resource::Nofile, Rlimit { current: had.maximum, maximum: had.maximum })
         .map_err(KernelError::doing("raise the limit on open files"))
+}
+
+/// Lets this process get less of the processors than others, 1 to 19. It can't be taken back without privileges.
+pub fn stand_back(nice: i32) -> Result<()> {
+    rustix::process::setpriority_process(None, nice).map_err(KernelError::doing("lower the priority"))
+}
+
+/// Takes away for good, from this process and those that it will start, the capabilities that none but
+/// who works on namespaces and mounts by hand needs.
+pub fn drop_capabilities() -> Result<()> {
+    let dropped = CapabilitySet::SYS_ADMIN
+        | CapabilitySet::SYS_PTRACE
+        | CapabilitySet::SYS_MODULE
+        | CapabilitySet::SYS_BOOT
+        | CapabilitySet::SYS_RAWIO
+        | CapabilitySet::SYS_TIME
+        | CapabilitySet::SYS_PACCT
+        | CapabilitySet::SYS_TTY_CONFIG
+        | CapabilitySet::SYSLOG
+        | CapabilitySet::MAC_ADMIN
+        | CapabilitySet::MAC_OVERRIDE
+        | CapabilitySet::AUDIT_CONTROL
+        | CapabilitySet::AUDIT_READ
+        | CapabilitySet::BPF
+        | CapabilitySet::PERFMON
+        | CapabilitySet::CHECKPOINT_RESTORE;
+    dropped.iter().try_for_each(remove_capability_from_bounding_set).map_err(KernelError::doing("drop capabilities"))
 }

@@ -66,9 +66,9 @@ impl Tree {
         Ok(self)
     }
 
-    /// Attaches it over a folder or file, relative to `folder`.
+    /// Attaches it over a folder or file, relative to `folder`; with an empty path, over that one itself.
     pub fn attach(&self, folder: impl AsFd, path: &Path) -> Result<()> {
-        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         move_mount(&self.0, "", folder, path, flags).map_err(KernelError::doing(format!("mount on {}", path.display())))
     }
 

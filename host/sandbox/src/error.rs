@@ -2,6 +2,9 @@
 
 use std::io;
 
+use knetsim_kernel::KernelError;
+use serde::{Deserialize, Serialize};
+
 /// A step of launching a sandbox, or a request to its node side, that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -30,8 +33,54 @@ pub enum SandboxError {
     Ended(String),
     /// A call of the layer below.
     #[error(transparent)]
-    Kernel(#[from] knetsim_kernel::KernelError),
+    Kernel(#[from] KernelError),
 }
 
 /// The result of this layer's functions.
 pub(crate) type Result<T, E = SandboxError> = std::result::Result<T, E>;
+
+/// For `map_err`: names the step that failed.
+pub(crate) fn step<S: Into<String>, E: Into<io::Error>>(doing: impl FnOnce() -> S) -> impl FnOnce(E) -> SandboxError {
+    move |source| SandboxError::Step { step: doing().into(), source: source.into() }
+}
+
+impl SandboxError {
+    /// The errno, where there is one.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            SandboxError::Step { source, .. } => source.raw_os_error(),
+            SandboxError::Kernel(error) => error.errno(),
+            _ => None,
+        }
+    }
+}
+
+/// A failure as it is told from one process to another.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Told {
+    step: String,
+    errno: Option<i32>,
+}
+
+impl From<SandboxError> for Told {
+    fn from(error: SandboxError) -> Self {
+        let errno = error.errno();
+        match error {
+            SandboxError::Step { step, .. } | SandboxError::Kernel(KernelError::Refused { doing: step, .. })
+                if errno.is_some() =>
+            {
+                Told { step, errno }
+            }
+            other => Told { step: other.to_string(), errno: None },
+        }
+    }
+}
+
+impl From<Told> for SandboxError {
+    fn from(told: Told) -> Self {
+        match told.errno {
+            Some(errno) => SandboxError::Step { step: told.step, source: io::Error::from_raw_os_error(errno) },
+            None => SandboxError::Refused(told.step),
+        }
+    }
+}

@@ -11,12 +11,19 @@
 //! or signal the first level.
 
 mod error;
+mod first;
+mod ids;
 mod launch;
 mod node;
+mod node_side;
 mod options;
+mod process;
+mod root;
 mod sandbox;
 mod spawn;
 mod state;
+mod sweep;
+mod wire;
 
 pub use error::SandboxError;
 pub use launch::{Launched, Seat, launch};

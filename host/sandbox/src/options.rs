@@ -1,12 +1,12 @@
 //! What a sandbox is launched with.
 
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 use std::str::FromStr;
 
 use crate::error::SandboxError;
 
 /// How to launch a sandbox.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Its name: 1 to 32 letters, digits, `-` and `_`.
     pub name: String,
@@ -58,7 +58,32 @@ pub struct BindMount {
 
 impl FromStr for BindMount {
     type Err = SandboxError;
-    fn from_str(_text: &str) -> Result<Self, SandboxError> {
-        todo!()
+    fn from_str(text: &str) -> Result<Self, SandboxError> {
+        let wrong =
+            || SandboxError::Invalid(format!("`{text}` is no mount: write SRC:DST or SRC:DST:ro, DST absolute"));
+        let (text, read_only) = match text.strip_suffix(":ro") {
+            Some(rest) => (rest, true),
+            None => (text, false),
+        };
+        let (source, target) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let target = PathBuf::from(target);
+        let plain = target.components().skip(1).all(|part| matches!(part, Component::Normal(_)));
+        let ok = !source.is_empty() && target.is_absolute() && plain;
+        ok.then(|| BindMount { source: source.into(), target, read_only }).ok_or_else(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_are_read() {
+        let mount: BindMount = "a:b:/mnt/x:ro".parse().unwrap();
+        assert_eq!(mount, BindMount { source: "a:b".into(), target: "/mnt/x".into(), read_only: true });
+        assert!(!"/srv:/mnt".parse::<BindMount>().unwrap().read_only);
+        for text in ["", "/srv", ":/mnt", "/srv:mnt", "/srv:/mnt/../etc", "/srv:", "/srv:ro"] {
+            assert!(text.parse::<BindMount>().is_err(), "{text}");
+        }
     }
 }

@@ -1,45 +1,270 @@
 //! The supervisor's handle of the node side.
 
-use cap_std::fs::Dir;
-use knetsim_kernel::netns::NetNs;
-use knetsim_model::{Event, NodeName};
-use tokio::sync::broadcast;
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::Result;
-use crate::node::{Node, NodeSpec};
-use crate::spawn::{Child, Spawn};
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use knetsim_kernel::NetNs;
+use knetsim_model::{Event, NodeName};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{broadcast, oneshot, watch};
+
+use crate::error::{Result, SandboxError, step};
+use crate::first::Seat;
+use crate::node::{self, Node, NodeSpec};
+use crate::root::{DATA, NODES};
+use crate::spawn::{Child, Exit, Spawn, Stdio};
+use crate::sweep::{Proc, Spaces};
+use crate::wire::{self, Answer, Call, MAX_PACKET, Message, Request, SpawnRequest, Streams};
 
 /// The way to the node side. Cheap to clone; requests of all clones run beside each other.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
-    _private: (),
+    inner: Arc<Inner>,
+}
+
+type Answered = Result<(Answer, Vec<OwnedFd>)>;
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    socket: AsyncFd<OwnedFd>,
+    base: NetNs,
+    proc: Proc,
+    files: Dir,
+    data: Dir,
+    next: AtomicU64,
+    asked: Mutex<HashMap<u64, Asked>>,
+    children: Mutex<HashMap<u64, watch::Sender<Option<Exit>>>>,
+    nodes: Mutex<HashMap<NodeName, HeldNode>>,
+    events: broadcast::Sender<Event>,
+    ended: watch::Sender<bool>,
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+struct Asked {
+    answer: oneshot::Sender<Answered>,
+    undo: Option<Request>,
+}
+
+#[derive(Debug)]
+struct HeldNode {
+    pause: i32,
+    spaces: Spaces,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What the maps hold is whole at any time.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Seat {
+    /// The sandbox's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The way to the node side, and the listener of the control socket. Within a tokio runtime.
+    ///
+    /// # Errors
+    /// The node side has ended already.
+    pub fn open(self) -> Result<(Sandbox, UnixListener)> {
+        let opening = || "opening the node side";
+        let mut buffer = vec![0; MAX_PACKET];
+        let hello = wire::receive(&self.node_side, &mut buffer).map_err(step(opening))?;
+        let Some((Message::Hello, fds)) = hello else { return Err(SandboxError::Ended(opening().into())) };
+        let [base, proc] = expect(fds)?;
+        rustix::io::ioctl_fionbio(&self.node_side, true).map_err(step(opening))?;
+        let open = |path| Dir::open_ambient_dir(path, ambient_authority()).map_err(step(|| format!("opening {path}")));
+        let inner = Inner {
+            socket: AsyncFd::new(self.node_side).map_err(step(opening))?,
+            base: NetNs::from_fd(base)?,
+            proc: Proc::new(proc),
+            files: open(NODES)?,
+            data: open(DATA)?,
+            next: AtomicU64::new(1),
+            asked: Mutex::default(),
+            children: Mutex::default(),
+            nodes: Mutex::default(),
+            events: broadcast::Sender::new(256),
+            ended: watch::Sender::new(false),
+        };
+        let inner = Arc::new(inner);
+        tokio::spawn(listen(Arc::clone(&inner)));
+        Ok((Sandbox { inner }, self.listener))
+    }
+}
+
+/// Exactly that many descriptors.
+fn expect<const N: usize>(fds: Vec<OwnedFd>) -> Result<[OwnedFd; N]> {
+    fds.try_into().map_err(|_| SandboxError::Refused("the node side sent other descriptors than it should".into()))
+}
+
+/// Hears what the node side says, until its end.
+async fn listen(inner: Arc<Inner>) {
+    let mut buffer = vec![0; MAX_PACKET];
+    loop {
+        let received = inner.socket.async_io(Interest::READABLE, |socket| wire::receive(socket, &mut buffer)).await;
+        match received {
+            Ok(Some((message, fds))) => inner.hear(message, fds),
+            Ok(None) => break,
+            Err(error) => {
+                tracing::error!(%error, "the node side can't be understood");
+                break;
+            }
+        }
+    }
+    inner.ended.send_replace(true);
+    lock(&inner.asked).clear();
+    for (_, child) in lock(&inner.children).drain() {
+        child.send_replace(Some(Exit::Lost));
+    }
+    // Nobody listening is nothing to report.
+    let _ = inner.events.send(Event::Warning { message: "the node side has ended, and with it every node".into() });
+}
+
+impl Inner {
+    fn hear(self: &Arc<Self>, message: Message, fds: Vec<OwnedFd>) {
+        match message {
+            Message::Answer { id, result } => {
+                let Some(asked) = lock(&self.asked).remove(&id) else { return };
+                let answer = result.map(|answer| (answer, fds)).map_err(SandboxError::from);
+                if let (Err(Ok(_)), Some(undo)) = (asked.answer.send(answer), asked.undo) {
+                    // Who asked has given up, and nobody would ever end what was made.
+                    let inner = Arc::clone(self);
+                    tokio::spawn(async move { inner.ask(undo, &[], None).await });
+                }
+            }
+            Message::Ended { process, status, by_signal } => {
+                if let Some(child) = lock(&self.children).remove(&process) {
+                    child.send_replace(Some(if by_signal { Exit::Signal(status) } else { Exit::Code(status) }));
+                }
+            }
+            Message::Paused { node, pid } => {
+                if let Ok(node) = node.parse::<NodeName>()
+                    && let Some(held) = lock(&self.nodes).get_mut(&node)
+                {
+                    held.pause = pid;
+                }
+            }
+            Message::Hello => {}
+        }
+    }
+
+    /// Asks, and waits for the answer. `undo` is asked where nobody waits any more.
+    async fn ask(&self, request: Request, fds: &[BorrowedFd<'_>], undo: Option<Request>) -> Answered {
+        self.ask_as(self.next_id(), request, fds, undo).await
+    }
+
+    async fn ask_as(&self, id: u64, request: Request, fds: &[BorrowedFd<'_>], undo: Option<Request>) -> Answered {
+        let doing = request.doing();
+        let (answer, answered) = oneshot::channel();
+        lock(&self.asked).insert(id, Asked { answer, undo });
+        let call = Call { id, request };
+        let sent = self.socket.async_io(Interest::WRITABLE, |socket| wire::send(socket, &call, fds)).await;
+        if let Err(error) = sent {
+            lock(&self.asked).remove(&id);
+            return Err(match error.kind() {
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => SandboxError::Ended(doing),
+                _ => step(|| doing)(error),
+            });
+        }
+        if *self.ended.borrow() {
+            return Err(SandboxError::Ended(doing));
+        }
+        answered.await.unwrap_or_else(|_| Err(SandboxError::Ended(doing)))
+    }
+
+    fn next_id(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A signal to the process group of a process that was spawned with that id.
+    pub(crate) async fn signal(&self, process: u64, signal: i32) -> Result<()> {
+        self.ask(Request::Signal { process, signal }, &[], None).await.map(drop)
+    }
+
+    fn pauses(&self) -> HashSet<i32> {
+        lock(&self.nodes).values().map(|held| held.pause).collect()
+    }
+
+    /// Ends every process that is in one of these namespaces, but for pause processes.
+    async fn sweep(self: &Arc<Self>, spaces: Spaces) -> Result<()> {
+        let inner = Arc::clone(self);
+        let swept = tokio::task::spawn_blocking(move || inner.proc.end_all(&spaces, || inner.pauses())).await;
+        swept.map_err(|error| step(|| "ending processes")(io::Error::other(error)))?
+    }
 }
 
 impl Sandbox {
-    /// The node side's own network namespace: the fabric, where all bridges are.
+    /// The node side's own network namespace: the fabric, where all bridges are. Loopback is up.
     pub fn base(&self) -> &NetNs {
-        todo!()
+        &self.inner.base
     }
 
     /// `/tmp/knetsim`, where the nodes' folders are.
     pub fn files(&self) -> &Dir {
-        todo!()
+        &self.inner.files
     }
 
-    /// Makes a node: namespaces, pause process, folder, mounts, loopback up.
+    /// Makes a node: namespaces, pause process, folder, mounts; loopback is up.
     ///
     /// # Errors
     /// It exists, or a step failed; nothing is left then.
-    pub async fn create_node(&self, _spec: NodeSpec) -> Result<Node> {
-        todo!()
+    pub async fn create_node(&self, spec: NodeSpec) -> Result<Node> {
+        let inner = &self.inner;
+        let NodeSpec { name, etcd } = spec;
+        if lock(&inner.nodes).contains_key(&name) {
+            return Err(SandboxError::Invalid(format!("node {name} exists")));
+        }
+        // Somebody may have planted one; what is made now is ours.
+        self.remove_folders(&name)?;
+        let files = node::make_folder(&inner.files, &name)?;
+        if etcd {
+            inner.data.create_dir(name.as_str()).map_err(step(|| format!("making the data folder of node {name}")))?;
+        }
+        let request = Request::CreateNode { name: name.to_string(), etcd };
+        let undo = Request::DeleteNode { name: name.to_string() };
+        let made = inner.ask(request, &[], Some(undo)).await.and_then(|answer| match answer {
+            (Answer::Process { pid }, fds) => Ok((pid, expect::<4>(fds)?)),
+            (Answer::Done, _) => Err(SandboxError::Refused("the node side made no process".into())),
+        });
+        let (pid, [net, mnt, uts, root]) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                self.remove_folders(&name)?;
+                return Err(error);
+            }
+        };
+        let netns = NetNs::from_fd(net)?;
+        let spaces = Spaces::of(netns.inode(), &mnt, &uts)?;
+        lock(&inner.nodes).insert(name.clone(), HeldNode { pause: pid, spaces });
+        Ok(Node { name, pid, netns, files, root })
     }
 
     /// Ends everything on a node, and removes it and its folder. Can be repeated.
     ///
     /// # Errors
     /// Something could not be removed.
-    pub async fn delete_node(&self, _name: &NodeName) -> Result<()> {
-        todo!()
+    pub async fn delete_node(&self, name: &NodeName) -> Result<()> {
+        let spaces = lock(&self.inner.nodes).get(name).map(|held| held.spaces);
+        if let Some(spaces) = spaces {
+            self.inner.sweep(spaces).await?;
+        }
+        self.inner.ask(Request::DeleteNode { name: name.to_string() }, &[], None).await?;
+        lock(&self.inner.nodes).remove(name);
+        self.remove_folders(name)
+    }
+
+    fn remove_folders(&self, name: &NodeName) -> Result<()> {
+        node::remove_folder(&self.inner.files, name)?;
+        node::remove_folder(&self.inner.data, name)
     }
 
     /// A new network namespace without a name, for a container. It lives as long as the descriptor, a process
@@ -48,48 +273,86 @@ impl Sandbox {
     /// # Errors
     /// The kernel refused.
     pub async fn create_netns(&self) -> Result<NetNs> {
-        todo!()
+        let (_, fds) = self.inner.ask(Request::CreateNetns, &[], None).await?;
+        let [netns] = expect(fds)?;
+        Ok(NetNs::from_fd(netns)?)
     }
 
     /// Gives a namespace a name on a node: `/run/netns/<name>`, as `ip netns attach` does.
     ///
     /// # Errors
     /// The name is taken, or there is no such node.
-    pub async fn attach(&self, _node: &NodeName, _name: &str, _netns: &NetNs) -> Result<()> {
-        todo!()
+    pub async fn attach(&self, node: &NodeName, name: &str, netns: &NetNs) -> Result<()> {
+        let request = Request::Attach { node: node.to_string(), name: name.to_owned() };
+        self.inner.ask(request, &[netns.as_fd()], None).await.map(drop)
     }
 
     /// Removes a namespace's name from a node, `ip netns delete`. Can be repeated.
     ///
     /// # Errors
-    /// The kernel refused.
-    pub async fn detach(&self, _node: &NodeName, _name: &str) -> Result<()> {
-        todo!()
+    /// The kernel refused, or there is no such node.
+    pub async fn detach(&self, node: &NodeName, name: &str) -> Result<()> {
+        self.inner.ask(Request::Detach { node: node.to_string(), name: name.to_owned() }, &[], None).await.map(drop)
     }
 
     /// Starts a process.
     ///
     /// # Errors
     /// The program is not there or can't be run, or a limit was reached.
-    pub async fn spawn(&self, _spawn: Spawn) -> Result<Child> {
-        todo!()
+    pub async fn spawn(&self, spawn: Spawn) -> Result<Child> {
+        let (streams, mut fds) = match spawn.stdio {
+            Stdio::Null => (Streams::Null, Vec::new()),
+            Stdio::Fds(three) => (Streams::Three, three.into()),
+            Stdio::Pty(rows, columns) => (Streams::Terminal(rows, columns), Vec::new()),
+            Stdio::Log(file) => (Streams::Output, vec![file]),
+        };
+        let netns = spawn.netns.is_some();
+        let request = Request::Spawn(SpawnRequest {
+            argv: spawn.argv,
+            env: spawn.env,
+            cwd: spawn.cwd.unwrap_or_else(|| "/root".to_owned()),
+            node: spawn.node.map(|node| node.to_string()),
+            profile: spawn.profile,
+            streams,
+            netns,
+        });
+        let id = self.inner.next_id();
+        let exit = watch::Sender::new(None);
+        let seen = exit.subscribe();
+        lock(&self.inner.children).insert(id, exit);
+        let undo = Request::Signal { process: id, signal: nix::libc::SIGKILL };
+        let beside: Vec<_> = fds.iter().map(AsFd::as_fd).chain(spawn.netns.as_ref().map(NetNs::as_fd)).collect();
+        let answer = self.inner.ask_as(id, request, &beside, Some(undo)).await;
+        drop(beside);
+        fds.clear();
+        match answer {
+            Ok((Answer::Process { pid }, mut fds)) => {
+                Ok(Child { pid, terminal: fds.pop(), id, exit: seen, inner: Arc::clone(&self.inner) })
+            }
+            Ok((Answer::Done, _)) => Err(SandboxError::Refused("the node side started no process".into())),
+            Err(error) => {
+                lock(&self.inner.children).remove(&id);
+                Err(error)
+            }
+        }
     }
 
     /// Kills every process in a network namespace, pause processes excepted, and returns when none is left.
     ///
     /// # Errors
     /// Some are still there after five seconds.
-    pub async fn kill_in(&self, _netns: &NetNs) -> Result<()> {
-        todo!()
+    pub async fn kill_in(&self, netns: &NetNs) -> Result<()> {
+        self.inner.sweep(Spaces::of_net(netns.inode())).await
     }
 
     /// What happens on its own: processes ended for want of memory, the node side's end.
     pub fn events(&self) -> broadcast::Receiver<Event> {
-        todo!()
+        self.inner.events.subscribe()
     }
 
     /// Returns when the node side has ended, which it never does by itself.
     pub async fn ended(&self) {
-        todo!()
+        // The sender lives as long as `self`.
+        let _ = self.inner.ended.subscribe().wait_for(|ended| *ended).await;
     }
 }

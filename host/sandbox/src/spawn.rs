@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
-use knetsim_kernel::netns::NetNs;
+use knetsim_kernel::NetNs;
 use knetsim_model::NodeName;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::error::Result;
+use crate::sandbox::Inner;
 
 /// What a process may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Profile {
     /// A lab's command: no mount, unshare, setns, ptrace; few processes, low priority.
     Plain,
@@ -81,19 +85,25 @@ pub struct Child {
     pub pid: i32,
     /// The master of its terminal, with [`Stdio::Pty`].
     pub terminal: Option<OwnedFd>,
+    pub(crate) id: u64,
+    pub(crate) exit: watch::Receiver<Option<Exit>>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 impl Child {
     /// Waits for its end. Can be called any number of times, and cancelled.
     pub async fn wait(&self) -> Exit {
-        todo!()
+        match self.exit.clone().wait_for(Option::is_some).await {
+            Ok(exit) => exit.unwrap_or(Exit::Lost),
+            Err(_) => Exit::Lost,
+        }
     }
 
-    /// Sends a signal to its process group, also to what it left there when it ended itself.
+    /// Sends a signal to its process group. Nothing happens when it has ended already.
     ///
     /// # Errors
     /// The signal is no signal, or the node side has ended.
-    pub async fn signal(&self, _signal: i32) -> Result<()> {
-        todo!()
+    pub async fn signal(&self, signal: i32) -> Result<()> {
+        self.inner.signal(self.id, signal).await
     }
 }
