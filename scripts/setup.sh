@@ -15,6 +15,7 @@ PATH=$PATH:/usr/sbin:/sbin # where an ordinary user's doesn't lead
 needs() {
     cat <<TABLE
 build-essential|build|cc|links programs, compiles zstd
+ca-certificates|build|/etc/ssl/certs/ca-certificates.crt|fetches crates
 protobuf-compiler|build|protoc|etcd's client is made from etcd's own .proto files
 libprotobuf-dev|build|/usr/include/google/protobuf/descriptor.proto|which include protobuf's
 cargo-web rustc-web|build|rust_is_recent|Rust $RUST or newer
