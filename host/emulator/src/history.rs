@@ -5,10 +5,17 @@
 //! entries go, and [`History::lost`] says how many: what is missing is never passed over in silence.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use knetsim_kernel::KernelError;
+use knetsim_kernel::monitor::{Monitor, NameMonitor};
+use knetsim_kernel::netns::NetNs;
+use knetsim_model::chain;
 use knetsim_model::observe::{Change, HistoryEntry};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 /// Entries kept: some hundred bytes each.
 const KEPT: usize = 10_000;
@@ -54,6 +61,70 @@ impl History {
         // Nothing between lock and unlock can panic half-way.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes one namespace's changes to the history until it is dropped.
+pub(crate) struct Watch(AbortHandle);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Follows a namespace.
+pub(crate) fn watch(history: &Arc<History>, place: String, namespace: &NetNs) -> Result<Watch, KernelError> {
+    let mut monitor = Monitor::start(namespace)?;
+    let history = history.clone();
+    let task = tokio::spawn(async move {
+        loop {
+            match monitor.next().await {
+                Ok(change) => history.push(&place, change),
+                Err(error) => return history.push(&place, stopped(&error)),
+            }
+        }
+    });
+    Ok(Watch(task.abort_handle()))
+}
+
+/// Follows the names that come and go in nodes' `/run/netns`: one inotify instance for all of them,
+/// because a user may have only 128.
+pub(crate) struct Names(mpsc::UnboundedSender<(String, OwnedFd)>);
+
+impl Names {
+    /// Begins with no folder.
+    pub(crate) fn start(history: Arc<History>) -> Result<Self, KernelError> {
+        let mut monitor = NameMonitor::start()?;
+        let (sender, mut folders) = mpsc::unbounded_channel::<(String, OwnedFd)>();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    folder = folders.recv() => {
+                        let Some((place, folder)) = folder else { return };
+                        if let Err(error) = monitor.watch(place.clone(), std::os::fd::AsFd::as_fd(&folder)) {
+                            history.push(&place, stopped(&error));
+                        }
+                    }
+                    change = monitor.next() => match change {
+                        Ok((place, change)) => history.push(place.as_deref().unwrap_or("all nodes"), change),
+                        Err(error) => return history.push("all nodes", stopped(&error)),
+                    },
+                }
+            }
+        });
+        Ok(Names(sender))
+    }
+
+    /// Also follows that node's folder.
+    pub(crate) fn add(&self, place: String, folder: OwnedFd) {
+        // The task ends only with the emulator, or after it has said why.
+        let _ = self.0.send((place, folder));
+    }
+}
+
+/// The history is not complete from here on, and says so.
+fn stopped(error: &KernelError) -> Change {
+    Change { subject: "history".to_owned(), verb: "gone".to_owned(), detail: chain(error) }
 }
 
 #[cfg(test)]

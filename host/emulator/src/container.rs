@@ -1,0 +1,114 @@
+//! Containers: made, deleted, relabelled.
+//!
+//! "Create container", read downwards: [`Emulator::submit`](crate::Emulator::submit) plans it,
+//! [`make_container`](crate::Emulator) does it with four things of the layers below:
+//!
+//! | what | by | as a person would |
+//! |---|---|---|
+//! | a network namespace | [`knetsim_sandbox::Sandbox::create_netns`] | `unshare -n` |
+//! | its name | [`knetsim_sandbox::Sandbox::attach`] | `ip netns attach c1 PID` |
+//! | `eth0`, address, routes | [`knetsim_cni::Runtime::add`] | `cnitool add C0w1 /run/netns/c1` |
+//! | its command | [`knetsim_sandbox::Sandbox::spawn`] | `ip netns exec c1 CMD` |
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use knetsim_cni::Attachment;
+use knetsim_kernel::netns::NetNs;
+use knetsim_model::{Code, ContainerRef, Failure, NodeName, Target};
+use knetsim_sandbox::Profile;
+
+use crate::Emulator;
+use crate::exec::ExecSpec;
+use crate::fabric::ETH0;
+use crate::plan::{ContainerKey, ContainerPlan};
+use crate::state::{Container, Node, Role};
+
+impl Emulator {
+    /// Makes a container, or nothing.
+    pub(crate) async fn make_container(&self, plan: &ContainerPlan) -> Result<(), Failure> {
+        let reference = plan.reference();
+        let doing = || format!("container {reference}");
+        let node = self.state().node(&plan.worker)?;
+        let namespace = self.sandbox().create_netns().await.map_err(|error| Failure::failed(doing(), &error))?;
+        if let Err(failure) = self.fill(plan, &node, &namespace).await {
+            // The first failure is the one to tell.
+            self.state().containers.remove(&plan.key);
+            let _ = self.empty(&reference, &node, &namespace).await;
+            return Err(failure);
+        }
+        self.created("container", &reference.to_string());
+        Ok(())
+    }
+
+    /// Gives a new namespace its name, its network and its command, and enters the container.
+    async fn fill(&self, plan: &ContainerPlan, node: &Node, namespace: &NetNs) -> Result<(), Failure> {
+        let reference = plan.reference();
+        let doing = || format!("container {reference}");
+        let name = plan.key.1.as_str();
+        self.sandbox().attach(&plan.worker, name, namespace).await.map_err(|error| Failure::failed(doing(), &error))?;
+        let attachment = attachment(&reference, namespace);
+        let result = cni(node)?.add(&attachment).await.map_err(|error| Failure::failed(doing(), &error))?;
+        let address =
+            result.address().ok_or_else(|| Failure::new(Code::Failed, format!("{}: CNI gave no address", doing())))?;
+        let container = Container { plan: plan.clone(), namespace: namespace.clone(), address };
+        self.state().containers.insert(plan.key.clone(), Arc::new(container));
+        if !plan.command.is_empty() {
+            let spec = ExecSpec { command: plan.command.clone(), profile: Profile::Node, ..ExecSpec::default() };
+            self.start(&Target::Container(reference.clone()), spec).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a container and everything that runs in it. Goes on past errors, and tells them all.
+    pub(crate) async fn delete_container(&self, key: &ContainerKey) -> Result<(), Failure> {
+        let removed = self.state().containers.remove(key);
+        let (cluster, name) = key;
+        let container = removed.ok_or_else(|| Failure::not_found(format!("there is no container {cluster}.{name}")))?;
+        let reference = container.plan.reference();
+        let node = self.state().node(&container.plan.worker)?;
+        let emptied = self.empty(&reference, &node, &container.namespace).await;
+        self.deleted("container", &reference.to_string());
+        emptied
+    }
+
+    /// Takes from a namespace what [`Emulator::fill`] gave it. Can be repeated.
+    async fn empty(&self, reference: &ContainerRef, node: &Node, namespace: &NetNs) -> Result<(), Failure> {
+        let doing = || format!("delete container {reference}");
+        let ended = self.sandbox().kill_in(namespace).await.map_err(|error| Failure::failed(doing(), &error));
+        let unplugged = cni(node)?.del(&attachment(reference, namespace)).await;
+        let unplugged = unplugged.map_err(|error| Failure::failed(doing(), &error));
+        let unnamed = self.sandbox().detach(&node.plan.name, reference.name.as_str()).await;
+        ended.and(unplugged).and(unnamed.map_err(|error| Failure::failed(doing(), &error)))
+    }
+
+    /// Other labels for a container that stays as it is.
+    pub(crate) fn relabel(&self, key: &ContainerKey, labels: BTreeMap<String, String>) {
+        let mut state = self.state();
+        if let Some(there) = state.containers.get_mut(key) {
+            let plan = ContainerPlan { labels, ..there.plan.clone() };
+            *there = Arc::new(there.with_plan(plan));
+        }
+    }
+}
+
+/// How CNI knows a container: its id is its name, its namespace that of `/run/netns`.
+fn attachment<'a>(reference: &'a ContainerRef, namespace: &'a NetNs) -> Attachment<'a> {
+    Attachment {
+        container_id: reference.name.as_str(),
+        netns: namespace,
+        netns_path: format!("/run/netns/{}", reference.name),
+        ifname: ETH0,
+    }
+}
+
+fn cni(node: &Node) -> Result<&knetsim_cni::Runtime, Failure> {
+    match &node.role {
+        Role::Worker { cni, .. } => Ok(cni),
+        _ => Err(not_a_worker(&node.plan.name)),
+    }
+}
+
+pub(crate) fn not_a_worker(name: &NodeName) -> Failure {
+    Failure::invalid(format!("{name} is not a worker"))
+}

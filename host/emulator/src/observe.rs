@@ -1,0 +1,225 @@
+//! Observations: asked of the kernel, of a daemon, or of a file at the moment of the call, never of
+//! our own bookkeeping.
+
+use std::io::Read;
+
+use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
+use knetsim_kernel::netns::NetNs;
+use knetsim_kernel::processes::{self, Within};
+use knetsim_kernel::{KernelError, nft, sockets};
+use knetsim_model::observe::{
+    Address, EtcdKey, FdbEntry, HistoryEntry, Link, NamedNamespace, Neighbour, Process, Route, Socket,
+};
+use knetsim_model::{ClusterName, Code, ContainerName, Failure, NodeName, Target};
+
+use crate::Emulator;
+
+/// The longest file that [`Emulator::read_file`] gives whole.
+pub const MAX_FILE: u64 = 1 << 20;
+/// How deep to look for processes below the supervisor's own view: B's pid namespace is one below.
+const PID_DEPTH: usize = 1;
+
+impl Emulator {
+    /// `ip -d -s link`.
+    ///
+    /// # Errors
+    /// There is no such target, or the kernel refused.
+    pub async fn links(&self, target: &Target) -> Result<Vec<Link>, Failure> {
+        self.ask(target, "links", async |netlink| netlink.links().await).await
+    }
+
+    /// `ip address`.
+    ///
+    /// # Errors
+    /// As [`Emulator::links`].
+    pub async fn addresses(&self, target: &Target) -> Result<Vec<Address>, Failure> {
+        self.ask(target, "addresses", async |netlink| netlink.addresses().await).await
+    }
+
+    /// `ip route show table all`.
+    ///
+    /// # Errors
+    /// As [`Emulator::links`].
+    pub async fn routes(&self, target: &Target) -> Result<Vec<Route>, Failure> {
+        self.ask(target, "routes", async |netlink| netlink.routes().await).await
+    }
+
+    /// `ip neighbour`.
+    ///
+    /// # Errors
+    /// As [`Emulator::links`].
+    pub async fn neighbours(&self, target: &Target) -> Result<Vec<Neighbour>, Failure> {
+        self.ask(target, "neighbours", async |netlink| netlink.neighbours().await).await
+    }
+
+    /// `bridge fdb`.
+    ///
+    /// # Errors
+    /// As [`Emulator::links`].
+    pub async fn fdb(&self, target: &Target) -> Result<Vec<FdbEntry>, Failure> {
+        self.ask(target, "fdb", async |netlink| netlink.fdb().await).await
+    }
+
+    /// `nft -j list ruleset`.
+    ///
+    /// # Errors
+    /// As [`Emulator::links`]; also where `nft` is not installed.
+    pub async fn ruleset(&self, target: &Target) -> Result<serde_json::Value, Failure> {
+        let ruleset = nft::ruleset(&self.namespace(target)?).await;
+        ruleset.map_err(|error| refused(target, "nftables ruleset", &error))
+    }
+
+    /// `nft list ruleset`.
+    ///
+    /// # Errors
+    /// As [`Emulator::ruleset`].
+    pub async fn ruleset_text(&self, target: &Target) -> Result<String, Failure> {
+        let ruleset = nft::ruleset_text(&self.namespace(target)?).await;
+        ruleset.map_err(|error| refused(target, "nftables ruleset", &error))
+    }
+
+    /// `ss -tuan`.
+    ///
+    /// # Errors
+    /// As [`Emulator::links`].
+    pub async fn sockets(&self, target: &Target) -> Result<Vec<Socket>, Failure> {
+        sockets::list(&self.namespace(target)?).await.map_err(|error| refused(target, "sockets", &error))
+    }
+
+    /// `ps` of what runs in the target's network namespace; of the whole node side for the base.
+    ///
+    /// # Errors
+    /// As [`Emulator::links`].
+    pub async fn processes(&self, target: &Target) -> Result<Vec<Process>, Failure> {
+        let within = match target {
+            Target::Base => Within::All,
+            _ => Within::Network(self.namespace(target)?.inode()),
+        };
+        self.blocking(target, "processes", move || processes::list(within, PID_DEPTH)).await
+    }
+
+    /// `ip netns list`: the named namespaces of a node, containers' and those made by hand.
+    ///
+    /// # Errors
+    /// As [`Emulator::links`].
+    pub async fn namespaces(&self, name: &NodeName) -> Result<Vec<NamedNamespace>, Failure> {
+        let node = self.state().node(name)?;
+        let target = Target::Node(name.clone());
+        let named = self.blocking(&target, "namespaces", move || {
+            processes::named_namespaces(std::os::fd::AsFd::as_fd(&node.place.root))
+        });
+        let mut named = named.await?;
+        let state = self.state();
+        for namespace in &mut named {
+            // The name alone proves nothing: somebody may have bound another namespace there.
+            let container = name.cluster().zip(namespace.name.parse::<ContainerName>().ok());
+            let container = container.and_then(|key| state.containers.get(&key));
+            namespace.container = container.is_some_and(|container| container.namespace.inode() == namespace.inode);
+        }
+        Ok(named)
+    }
+
+    /// `etcdctl get --prefix`.
+    ///
+    /// # Errors
+    /// There is no such cluster, or its etcd does not answer.
+    pub async fn etcd_keys(&self, cluster: &ClusterName, prefix: &str) -> Result<Vec<EtcdKey>, Failure> {
+        let cluster = self.state().cluster(cluster)?;
+        let keys = cluster.etcd.keys(prefix).await;
+        keys.map_err(|error| Failure::new(Code::Unavailable, knetsim_model::chain(&error)))
+    }
+
+    /// `cat`, of a file in a node's own folders: `/run/...`, `/var/...`, `/etc/cni/...`.
+    ///
+    /// # Errors
+    /// There is no such regular file, it lies elsewhere, or it is longer than [`MAX_FILE`].
+    pub async fn read_file(&self, name: &NodeName, path: &str) -> Result<Vec<u8>, Failure> {
+        let node = self.state().node(name)?;
+        let inside = path.trim_start_matches('/').to_owned();
+        let doing = format!("{name}: file {path}");
+        let read = tokio::task::spawn_blocking(move || {
+            let file = open_regular(&node.place.files, &inside)?;
+            if file.metadata()?.len() > MAX_FILE {
+                return Err(std::io::Error::new(
+                    std::io::ErrorKind::FileTooLarge,
+                    format!("it is longer than {MAX_FILE} bytes"),
+                ));
+            }
+            let mut content = Vec::new();
+            file.take(MAX_FILE).read_to_end(&mut content)?;
+            Ok(content)
+        });
+        match read.await {
+            Ok(Ok(content)) => Ok(content),
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(Failure::not_found(format!("{doing}: there is no such file")))
+            }
+            Ok(Err(error)) => Err(Failure::failed(doing, &error)),
+            Err(error) => Err(Failure::failed(doing, &error)),
+        }
+    }
+
+    /// What the kernel announced since the sandbox began, the oldest first, and how much was dropped.
+    pub fn history(&self) -> (Vec<HistoryEntry>, u64) {
+        (self.inner.history.entries(), self.inner.history.lost())
+    }
+
+    /// The network namespace that a target names.
+    ///
+    /// # Errors
+    /// There is no such target.
+    pub fn namespace(&self, target: &Target) -> Result<NetNs, Failure> {
+        match target {
+            Target::Base => Ok(self.inner.fabric.namespace.clone()),
+            Target::Node(name) => Ok(self.state().node(name)?.place.netns.clone()),
+            Target::Container(reference) => Ok(self.state().container(reference)?.namespace.clone()),
+            Target::Named(name, namespace) => {
+                let node = self.state().node(name)?;
+                let opened = processes::open_named_namespace(std::os::fd::AsFd::as_fd(&node.place.root), namespace);
+                opened.map_err(|error| match error.is_not_found() {
+                    true => Failure::not_found(format!("there is no network namespace {namespace} on {name}")),
+                    false => refused(target, "network namespace", &error),
+                })
+            }
+        }
+    }
+
+    async fn ask<T, F>(&self, target: &Target, what: &str, ask: F) -> Result<T, Failure>
+    where
+        F: AsyncFnOnce(knetsim_kernel::netlink::Netlink) -> Result<T, KernelError>,
+    {
+        let namespace = self.namespace(target)?;
+        let answer = namespace.with_netlink(ask).await.and_then(|answer| answer);
+        answer.map_err(|error| refused(target, what, &error))
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        target: &Target,
+        what: &str,
+        work: impl FnOnce() -> Result<T, KernelError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let done = tokio::task::spawn_blocking(work).await;
+        let done = done.map_err(|error| Failure::failed(format!("{target}: {what}"), &error))?;
+        done.map_err(|error| refused(target, what, &error))
+    }
+}
+
+fn refused(target: &Target, what: &str, error: &KernelError) -> Failure {
+    let code = if matches!(error, KernelError::Missing { .. }) { Code::Unavailable } else { Code::Failed };
+    Failure::new(code, format!("{target}: {what}: {}", knetsim_model::chain(error)))
+}
+
+/// For files of a node: what lies there may be a pipe that somebody put there, and opening must not wait.
+pub(crate) const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+
+/// Opens a file without waiting.
+pub(crate) fn open_regular(folder: &Dir, path: &str) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(NONBLOCK);
+    let file = folder.open_with(path, &options)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(std::io::Error::other("it is not a regular file")),
+    }
+}

@@ -1,0 +1,174 @@
+//! What there is: clusters, nodes and containers with the things of lower layers that they own.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use knetsim_cni::Runtime;
+use knetsim_daemon::Daemon;
+use knetsim_kernel::netlink::Netlink;
+use knetsim_kernel::netns::NetNs;
+use knetsim_model::inventory::{ClusterInfo, ContainerInfo, Health, Inventory, NodeInfo};
+use knetsim_model::topology::Topology;
+use knetsim_model::{ClusterName, ContainerRef, Failure, NodeName, Target};
+use knetsim_overlay::{Agent, Etcd};
+
+use crate::history::Watch;
+use crate::plan::{ClusterPlan, ContainerKey, ContainerPlan, NodePlan, View};
+
+/// A cluster.
+pub(crate) struct Cluster {
+    pub(crate) plan: ClusterPlan,
+    /// Asks its etcd, from its first etcd node.
+    pub(crate) etcd: Etcd,
+}
+
+/// A node.
+pub(crate) struct Node {
+    pub(crate) plan: NodePlan,
+    pub(crate) place: knetsim_sandbox::Node,
+    pub(crate) netlink: Netlink,
+    pub(crate) role: Role,
+    /// Writes its kernel events to the history for as long as it lives.
+    pub(crate) _watch: Watch,
+}
+
+/// What runs on a node.
+pub(crate) enum Role {
+    /// The overlay's agent, and the runtime that gives containers their network.
+    Worker { agent: Agent, cni: Runtime },
+    /// One member of etcd.
+    Etcd(Daemon),
+    /// Nothing.
+    Scratch,
+}
+
+/// A container.
+pub(crate) struct Container {
+    pub(crate) plan: ContainerPlan,
+    pub(crate) namespace: NetNs,
+    pub(crate) address: Ipv4Addr,
+}
+
+/// Everything.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) clusters: BTreeMap<ClusterName, Arc<Cluster>>,
+    pub(crate) nodes: BTreeMap<NodeName, Arc<Node>>,
+    pub(crate) containers: BTreeMap<ContainerKey, Arc<Container>>,
+    pub(crate) applied: Topology,
+}
+
+impl State {
+    /// What planning needs to know.
+    pub(crate) fn view(&self) -> View {
+        View {
+            clusters: self.clusters.iter().map(|(name, cluster)| (name.clone(), cluster.plan.clone())).collect(),
+            nodes: self.nodes.iter().map(|(name, node)| (name.clone(), node.plan.clone())).collect(),
+            containers: self.containers.iter().map(|(key, container)| (key.clone(), container.plan.clone())).collect(),
+            applied: self.applied.clone(),
+        }
+    }
+
+    pub(crate) fn cluster(&self, name: &ClusterName) -> Result<Arc<Cluster>, Failure> {
+        self.clusters.get(name).cloned().ok_or_else(|| Failure::not_found(format!("there is no cluster {name}")))
+    }
+
+    pub(crate) fn node(&self, name: &NodeName) -> Result<Arc<Node>, Failure> {
+        self.nodes.get(name).cloned().ok_or_else(|| {
+            let names: Vec<_> = self.nodes.keys().take(12).map(NodeName::as_str).collect();
+            let there = if names.is_empty() { "none yet".to_owned() } else { names.join(", ") };
+            Failure::not_found(format!("there is no node {name}; there are: {there}"))
+        })
+    }
+
+    pub(crate) fn container(&self, reference: &ContainerRef) -> Result<Arc<Container>, Failure> {
+        let found = self.containers.get(&(reference.cluster.clone(), reference.name.clone()));
+        match (found, &reference.worker) {
+            (None, _) => Err(Failure::not_found(format!("there is no container {reference}"))),
+            (Some(there), Some(worker)) if there.plan.worker != *worker => Err(Failure::not_found(format!(
+                "there is no container {reference}: {} runs on {}",
+                reference.name, there.plan.worker
+            ))),
+            (Some(there), _) => Ok(there.clone()),
+        }
+    }
+
+    /// The node whose files and processes a target has; none for the base.
+    pub(crate) fn node_of(&self, target: &Target) -> Result<Option<Arc<Node>>, Failure> {
+        match target {
+            Target::Base => Ok(None),
+            Target::Node(node) | Target::Named(node, _) => self.node(node).map(Some),
+            Target::Container(reference) => self.node(&self.container(reference)?.plan.worker).map(Some),
+        }
+    }
+
+    pub(crate) fn inventory(&self, sandbox: &str) -> Inventory {
+        Inventory {
+            sandbox: sandbox.to_owned(),
+            clusters: self.clusters.values().map(|cluster| cluster.info()).collect(),
+            nodes: self.nodes.values().map(|node| node.info()).collect(),
+            containers: self.containers.values().map(|container| container.info()).collect(),
+        }
+    }
+}
+
+impl Cluster {
+    fn info(&self) -> ClusterInfo {
+        let ClusterPlan { name, owner, index, flannel } = self.plan.clone();
+        ClusterInfo { switch: name.switch(), name, owner, index, flannel }
+    }
+}
+
+impl Node {
+    fn info(&self) -> NodeInfo {
+        let (subnet, health, repair, drift) = match &self.role {
+            Role::Worker { agent, .. } => {
+                let state = agent.state();
+                (state.subnet, state.health, agent.repairs(), state.drift)
+            }
+            Role::Etcd(daemon) => (None, etcd_health(daemon), false, Vec::new()),
+            Role::Scratch => (None, Health::Ready, false, Vec::new()),
+        };
+        NodeInfo {
+            name: self.plan.name.clone(),
+            kind: self.plan.name.kind(),
+            cluster: self.plan.name.cluster(),
+            owner: self.plan.owner.clone(),
+            number: self.plan.number,
+            address: self.plan.address,
+            pid: self.place.pid,
+            subnet,
+            health,
+            repair,
+            drift,
+        }
+    }
+}
+
+fn etcd_health(daemon: &Daemon) -> Health {
+    match daemon.pid() {
+        Some(_) => Health::Ready,
+        None => Health::Broken("etcd is down".to_owned()),
+    }
+}
+
+impl Container {
+    /// The same container under another plan.
+    pub(crate) fn with_plan(&self, plan: ContainerPlan) -> Self {
+        Container { plan, namespace: self.namespace.clone(), address: self.address }
+    }
+
+    fn info(&self) -> ContainerInfo {
+        let (cluster, name) = self.plan.key.clone();
+        ContainerInfo {
+            name,
+            cluster,
+            worker: self.plan.worker.clone(),
+            owner: self.plan.owner.clone(),
+            address: self.address,
+            labels: self.plan.labels.clone(),
+            command: self.plan.command.clone(),
+        }
+    }
+}
