@@ -55,7 +55,7 @@ impl Emulator {
         self.state().containers.insert(plan.key.clone(), Arc::new(container));
         if !plan.command.is_empty() {
             let spec = ExecSpec { command: plan.command.clone(), profile: Profile::Node, ..ExecSpec::default() };
-            self.start(&Target::Container(reference.clone()), spec).await?;
+            self.spawn(&Target::Container(reference.clone()), spec).await?;
         }
         Ok(())
     }

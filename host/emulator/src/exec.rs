@@ -50,7 +50,7 @@ impl Emulator {
     ///
     /// # Errors
     /// As [`Emulator::exec`]; also where the log can't be written.
-    pub async fn start(&self, target: &Target, spec: ExecSpec) -> Result<Child, Failure> {
+    pub async fn spawn(&self, target: &Target, spec: ExecSpec) -> Result<Child, Failure> {
         let log = self.open_log(target)?;
         self.exec(target, spec, Stdio::Log(log)).await
     }

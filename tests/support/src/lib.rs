@@ -2,6 +2,9 @@
 
 use std::process::Command;
 
+pub mod cli;
+pub mod host;
+
 /// Set in the environment of a test that runs in its own namespaces.
 const INSIDE: &str = "KNETSIM_TEST_INSIDE";
 
