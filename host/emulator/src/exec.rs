@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
 use cap_std::fs::{OpenOptions, OpenOptionsExt};
+use knetsim_kernel::files::NONBLOCK;
 use knetsim_model::{Failure, Target};
 use knetsim_sandbox::{Child, Profile, SandboxError, Spawn, Stdio};
 
 use crate::Emulator;
-use crate::observe::{NONBLOCK, open_regular};
+use crate::observe::open_regular;
 
 /// A command, and what it may do.
 #[derive(Debug)]

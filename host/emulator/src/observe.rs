@@ -4,6 +4,7 @@
 use std::io::Read;
 
 use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
+use knetsim_kernel::files::NONBLOCK;
 use knetsim_kernel::netns::NetNs;
 use knetsim_kernel::processes::{self, Within};
 use knetsim_kernel::{KernelError, nft, sockets};
@@ -209,9 +210,6 @@ fn refused(target: &Target, what: &str, error: &KernelError) -> Failure {
     let code = if matches!(error, KernelError::Missing { .. }) { Code::Unavailable } else { Code::Failed };
     Failure::new(code, format!("{target}: {what}: {}", knetsim_model::chain(error)))
 }
-
-/// For files of a node: what lies there may be a pipe that somebody put there, and opening must not wait.
-pub(crate) const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
 /// Opens a file without waiting.
 pub(crate) fn open_regular(folder: &Dir, path: &str) -> std::io::Result<File> {

@@ -1,6 +1,7 @@
 //! The only layer that calls the kernel: netlink, nftables, namespaces, mounts.
 
 pub mod error;
+pub mod files;
 pub mod limits;
 pub mod monitor;
 pub mod mounts;

@@ -127,6 +127,90 @@ impl FlannelConfig {
     }
 }
 
+/// A subnet that a node leased: key and value below `/coreos.com/network/subnets/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The subnet.
+    pub subnet: Ipv4Net,
+    /// Who has it, and how to send there.
+    pub value: LeaseValue,
+}
+
+/// The value of a lease's key, JSON with flannel's names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LeaseValue {
+    /// The node's address on the underlay.
+    #[serde(rename = "PublicIP")]
+    pub public_ip: Ipv4Addr,
+    /// The same for IPv6; flannel writes `null` where there is none.
+    #[serde(rename = "PublicIPv6", default)]
+    pub public_ipv6: Option<std::net::Ipv6Addr>,
+    /// `vxlan`.
+    pub backend_type: String,
+    /// What the backend needs to know of the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend_data: Option<VxlanData>,
+}
+
+/// What the vxlan backend needs to know of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VxlanData {
+    /// VXLAN network identifier.
+    #[serde(rename = "VNI")]
+    pub vni: u32,
+    /// The hardware address of its VXLAN device.
+    #[serde(rename = "VtepMAC")]
+    pub vtep_mac: String,
+}
+
+impl Lease {
+    /// The lease's key: `/coreos.com/network/subnets/11.10.0.0-20`.
+    pub fn key(&self) -> String {
+        format!("/coreos.com/network/subnets/{}-{}", self.subnet.network(), self.subnet.prefix_len())
+    }
+
+    /// The subnet that a key names; none where it is no IPv4 lease's.
+    pub fn subnet_of(key: &[u8]) -> Option<Ipv4Net> {
+        let name = std::str::from_utf8(key).ok()?.rsplit('/').next()?;
+        let (address, prefix) = name.split_once('&').map_or(name, |(v4, _)| v4).split_once('-')?;
+        let subnet = Ipv4Net::new(address.parse().ok()?, prefix.parse().ok()?).ok()?;
+        (subnet.addr() == subnet.network()).then_some(subnet)
+    }
+
+    /// Reads key and value; none where either is not flannel's.
+    pub fn parse(key: &[u8], value: &[u8]) -> Option<Self> {
+        Some(Lease { subnet: Self::subnet_of(key)?, value: serde_json::from_slice(value).ok()? })
+    }
+}
+
+/// What `/run/flannel/subnet.env` says, for CNI's flannel plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubnetEnv {
+    /// The pod network.
+    pub network: Ipv4Net,
+    /// The node's subnet, its address the first host's.
+    pub subnet: Ipv4Net,
+    /// Largest packet inside the tunnel, in bytes.
+    pub mtu: u32,
+}
+
+impl std::fmt::Display for SubnetEnv {
+    /// In flannel's order (`pkg/subnet/subnet.go`).
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let SubnetEnv { network, subnet, mtu } = self;
+        writeln!(f, "FLANNEL_NETWORK={network}\nFLANNEL_SUBNET={subnet}\nFLANNEL_MTU={mtu}\nFLANNEL_IPMASQ=false")
+    }
+}
+
+impl SubnetEnv {
+    /// The subnet of an old file, which a node asks for again. None where the text is not such a file.
+    pub fn subnet_of(text: &str) -> Option<Ipv4Net> {
+        let line = text.lines().find_map(|line| line.strip_prefix("FLANNEL_SUBNET="))?;
+        line.trim().parse::<Ipv4Net>().ok().map(|subnet| subnet.trunc())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,5 +231,25 @@ mod tests {
         assert_eq!(config.effective_subnet_max(), Ipv4Addr::new(10, 244, 255, 0));
         assert_eq!(config.backend.vni, 1);
         config.validate().unwrap();
+    }
+
+    #[test]
+    fn a_lease_is_written_as_flannel_writes_it() {
+        let value = r#"{"PublicIP":"10.99.0.11","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"56:30:00:00:00:01"}}"#;
+        let lease = Lease::parse(b"/coreos.com/network/subnets/10.244.33.0-24", value.as_bytes()).unwrap();
+        assert_eq!(lease.key(), "/coreos.com/network/subnets/10.244.33.0-24");
+        assert_eq!(serde_json::to_string(&lease.value).unwrap(), value);
+        assert_eq!(Lease::subnet_of(b"/x/10.5.34.0-24&fc00:0:0:1::-64"), Some("10.5.34.0/24".parse().unwrap()));
+        for key in ["", "/", "/x/10.5.34.1-24", "/x/10.5.34.0-33", "/x/10.5.34.0", "/x/a-b"] {
+            assert_eq!(Lease::subnet_of(key.as_bytes()), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn subnet_env_is_read_back() {
+        let env = SubnetEnv { network: "11.0.0.0/8".parse().unwrap(), subnet: "11.10.128.1/20".parse().unwrap(), mtu: 1450 };
+        let text = env.to_string();
+        assert_eq!(text, "FLANNEL_NETWORK=11.0.0.0/8\nFLANNEL_SUBNET=11.10.128.1/20\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n");
+        assert_eq!(SubnetEnv::subnet_of(&text), Some("11.10.128.0/20".parse().unwrap()));
     }
 }
