@@ -159,7 +159,8 @@ impl Agent {
     pub async fn restart(&self, within: Duration) -> Result<(), AgentError> {
         self.abort();
         self.inner.state.send_modify(|state| state.health = starting());
-        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = tokio::spawn(self.inner.clone().run()).abort_handle();
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) =
+            tokio::spawn(self.inner.clone().run()).abort_handle();
         self.ready(within).await
     }
 
@@ -256,7 +257,13 @@ impl Inner {
         }
         let mut watch = etcd.watch_leases(found.revision + 1).await?;
         *self.held.lock().await = Some((device.clone(), lease.clone()));
-        self.log(&format!("lease {} acquired, {} peers, device {} {}", lease.subnet, peers.len(), device.name, device.mac));
+        self.log(&format!(
+            "lease {} acquired, {} peers, device {} {}",
+            lease.subnet,
+            peers.len(),
+            device.name,
+            device.mac
+        ));
         self.state.send_replace(AgentState {
             subnet: Some(lease.subnet),
             peers: peers.len(),

@@ -104,7 +104,8 @@ impl Device {
         let old = self.netlink.addresses().await?;
         let old = old.into_iter().filter(|there| there.interface == self.name && there.address.is_ipv4());
         let old = old.filter(|there| there.address != wanted);
-        let remove = old.map(|there| Request::delete_address(self.index, IpNet::new_assert(there.address, there.prefix)));
+        let remove =
+            old.map(|there| Request::delete_address(self.index, IpNet::new_assert(there.address, there.prefix)));
         let add = [Request::add_address(self.index, IpNet::from(wanted)), Request::set_up(self.index, true)];
         self.netlink.apply(remove.chain(add)).await
     }
@@ -175,21 +176,27 @@ impl Device {
         let fdb = self.netlink.fdb().await?;
         for peer in peers.values() {
             let wanted = self.route(peer);
-            let routed = routes.iter().any(|route| route.destination == peer.subnet.to_string() && route.gateway == wanted.gateway);
+            let routed = routes
+                .iter()
+                .any(|route| route.destination == peer.subnet.to_string() && route.gateway == wanted.gateway);
             let mac = peer.mac.to_string();
             let missing = [
                 (!routed, format!("no route to {}", peer.subnet)),
                 (
                     !self.direct_routing
                         && !neighbours.iter().any(|there| {
-                            there.interface == self.name && there.address == peer.gateway() && there.mac.as_ref() == Some(&mac)
+                            there.interface == self.name
+                                && there.address == peer.gateway()
+                                && there.mac.as_ref() == Some(&mac)
                         }),
                     format!("no neighbour entry for {}", peer.gateway()),
                 ),
                 (
                     !self.direct_routing
                         && !fdb.iter().any(|there| {
-                            there.interface == self.name && there.mac == mac && there.destination == Some(peer.public_ip.into())
+                            there.interface == self.name
+                                && there.mac == mac
+                                && there.destination == Some(peer.public_ip.into())
                         }),
                     format!("no forwarding entry for {mac} to {}", peer.public_ip),
                 ),
@@ -198,7 +205,9 @@ impl Device {
                 drift.push(Drift::new(words, Mend::Add(peer.clone())));
             }
         }
-        for route in routes.iter().filter(|route| route.interface.as_ref() == Some(&self.name) && route.gateway.is_some()) {
+        for route in
+            routes.iter().filter(|route| route.interface.as_ref() == Some(&self.name) && route.gateway.is_some())
+        {
             let Ok(subnet) = route.destination.parse::<Ipv4Net>() else { continue };
             if !peers.contains_key(&subnet) {
                 drift.push(Drift::new(format!("a route to {subnet} that no lease explains"), Mend::Remove(subnet)));

@@ -92,7 +92,8 @@ impl Etcd {
             .buffer_size(8)
             .connect_with_connector_lazy(connect);
         let client = Client::from_channel(Channel::Tonic(channel), None).await;
-        let client = client.map_err(|source| EtcdError::Call { doing: "connect".to_owned(), source: Box::new(source) })?;
+        let client =
+            client.map_err(|source| EtcdError::Call { doing: "connect".to_owned(), source: Box::new(source) })?;
         Ok(Etcd { client })
     }
 
