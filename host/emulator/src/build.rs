@@ -36,10 +36,14 @@ impl Emulator {
             self.say(Event::Warning { message: note.clone() });
         }
         self.delete(&plan).await?;
-        if let Err(failure) = self.make(&plan).await {
+        let made = self.make(&plan).await;
+        if made.is_err() {
             self.unmake(&plan).await;
-            return Err(failure);
         }
+        if !plan.nodes.is_empty() || !plan.delete_nodes.is_empty() {
+            self.write_hosts();
+        }
+        made?;
         for (key, labels) in plan.labels {
             self.relabel(&key, labels);
         }
@@ -83,7 +87,7 @@ impl Emulator {
                     let cluster = self.state().cluster(cluster)?;
                     self.make_workers(&cluster, self.join(nodes).await?, &steps).await
                 }
-                (None, None) => self.make_scratch(self.join(nodes).await?, &steps),
+                (None, None) => self.make_scratch(self.join(nodes).await?, &steps).await,
             }
         }))
         .await?;

@@ -7,10 +7,11 @@
 //! |---|---|---|
 //! | a network namespace | [`knetsim_sandbox::Sandbox::create_netns`] | `unshare -n` |
 //! | its name | [`knetsim_sandbox::Sandbox::attach`] | `ip netns attach c1 PID` |
-//! | `eth0`, address, routes | [`knetsim_cni::Runtime::add`] | `cnitool add C0w1 /run/netns/c1` |
+//! | `eth0`, address, routes | [`knetsim_cni::Runtime::add`] | `cnitool add C0w1 /var/run/netns/c1` |
 //! | its command | [`knetsim_sandbox::Sandbox::spawn`] | `ip netns exec c1 CMD` |
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use knetsim_cni::Attachment;
@@ -20,7 +21,6 @@ use knetsim_sandbox::Profile;
 
 use crate::Emulator;
 use crate::exec::ExecSpec;
-use crate::fabric::ETH0;
 use crate::plan::{ContainerKey, ContainerPlan};
 use crate::state::{Container, Node, Role};
 
@@ -47,10 +47,13 @@ impl Emulator {
         let doing = || format!("container {reference}");
         let name = plan.key.1.as_str();
         self.sandbox().attach(&plan.worker, name, namespace).await.map_err(|error| Failure::failed(doing(), &error))?;
-        let attachment = attachment(&reference, namespace);
-        let result = cni(node)?.add(&attachment).await.map_err(|error| Failure::failed(doing(), &error))?;
-        let address =
-            result.address().ok_or_else(|| Failure::new(Code::Failed, format!("{}: CNI gave no address", doing())))?;
+        let cni = cni(node)?;
+        let network = cni.network(plan.worker.as_str()).map_err(|error| Failure::failed(doing(), &error))?;
+        let result = cni.add(&network, &attachment(name, Some(namespace))).await;
+        let result = result.map_err(|error| Failure::failed(doing(), &error))?;
+        let Some(IpAddr::V4(address)) = result.address() else {
+            return Err(Failure::new(Code::Failed, format!("{}: CNI gave no IPv4 address", doing())));
+        };
         let container = Container { plan: plan.clone(), namespace: namespace.clone(), address };
         self.state().containers.insert(plan.key.clone(), Arc::new(container));
         if !plan.command.is_empty() {
@@ -76,10 +79,16 @@ impl Emulator {
     async fn empty(&self, reference: &ContainerRef, node: &Node, namespace: &NetNs) -> Result<(), Failure> {
         let doing = || format!("delete container {reference}");
         let ended = self.sandbox().kill_in(namespace).await.map_err(|error| Failure::failed(doing(), &error));
-        let unplugged = cni(node)?.del(&attachment(reference, namespace)).await;
-        let unplugged = unplugged.map_err(|error| Failure::failed(doing(), &error));
+        let unplugged = self.unplug(node, reference).await.map_err(|error| Failure::failed(doing(), &error));
         let unnamed = self.sandbox().detach(&node.plan.name, reference.name.as_str()).await;
         ended.and(unplugged).and(unnamed.map_err(|error| Failure::failed(doing(), &error)))
+    }
+
+    /// CNI's DEL. The namespace goes as a whole, and its devices with it, at a hundredth of the price of each.
+    async fn unplug(&self, node: &Node, reference: &ContainerRef) -> Result<(), knetsim_cni::Error> {
+        let Role::Worker { cni, .. } = &node.role else { return Ok(()) };
+        let network = cni.network(node.plan.name.as_str())?;
+        cni.del(&network, &attachment(reference.name.as_str(), None)).await
     }
 
     /// Other labels for a container that stays as it is.
@@ -93,13 +102,8 @@ impl Emulator {
 }
 
 /// How CNI knows a container: its id is its name, its namespace that of `/run/netns`.
-fn attachment<'a>(reference: &'a ContainerRef, namespace: &'a NetNs) -> Attachment<'a> {
-    Attachment {
-        container_id: reference.name.as_str(),
-        netns: namespace,
-        netns_path: format!("/run/netns/{}", reference.name),
-        ifname: ETH0,
-    }
+fn attachment(name: &str, namespace: Option<&NetNs>) -> Attachment {
+    Attachment::new(name, namespace.cloned(), &format!("/run/netns/{name}"))
 }
 
 fn cni(node: &Node) -> Result<&knetsim_cni::Runtime, Failure> {

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
-use cap_std::fs::{OpenOptions, OpenOptionsExt};
-use knetsim_kernel::files::NONBLOCK;
+use knetsim_kernel::files;
 use knetsim_model::{Failure, Target};
 use knetsim_sandbox::{Child, Profile, SandboxError, Spawn, Stdio};
 
 use crate::Emulator;
-use crate::observe::open_regular;
 
 /// A command, and what it may do.
 #[derive(Debug)]
@@ -62,7 +60,7 @@ impl Emulator {
     /// There is no such place, or nothing was logged yet.
     pub fn logs(&self, target: &Target) -> Result<Vec<(String, OwnedFd)>, Failure> {
         let state = self.state();
-        let (files, folder, wanted) = match target {
+        let (node, folder, wanted) = match target {
             Target::Container(reference) => {
                 let container = state.container(reference)?;
                 (state.node(&container.plan.worker)?, CONTAINERS, Some(format!("{}.log", reference.name)))
@@ -74,14 +72,14 @@ impl Emulator {
         };
         drop(state);
         let nothing = || Failure::not_found(format!("{target} has logged nothing yet"));
-        let folder = files.place.files.open_dir(folder).map_err(|_| nothing())?;
+        let folder = node.place.files.open_dir(folder).map_err(|_| nothing())?;
         let mut logs = Vec::new();
         let entries = folder.entries().map_err(|error| Failure::failed(format!("logs of {target}"), &error))?;
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let Some(short) = name.strip_suffix(".log") else { continue };
             if wanted.as_ref().is_none_or(|wanted| *wanted == name)
-                && let Ok(file) = open_regular(&folder, &name)
+                && let Ok(file) = files::open(&folder, &name)
             {
                 logs.push((short.to_owned(), file.into()));
             }
@@ -97,10 +95,8 @@ impl Emulator {
             Target::Container(reference) => format!("{CONTAINERS}/{}.log", reference.name),
             _ => format!("{NODE}/commands.log"),
         };
-        let files = &node.place.files;
-        let mut options = OpenOptions::new();
-        options.append(true).create(true).custom_flags(NONBLOCK);
-        let opened = files.create_dir_all(CONTAINERS).and_then(|()| files.open_with(path, &options));
+        let folder = &node.place.files;
+        let opened = folder.create_dir_all(CONTAINERS).and_then(|()| files::append(folder, &path));
         let log = opened.map_err(|error| Failure::failed(format!("the log of {target}"), &error))?;
         Ok(log.into_std().into())
     }

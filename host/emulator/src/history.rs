@@ -5,16 +5,17 @@
 //! entries go, and [`History::lost`] says how many: what is missing is never passed over in silence.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use cap_std::fs::Dir;
 use knetsim_kernel::KernelError;
 use knetsim_kernel::monitor::{Monitor, NameMonitor};
 use knetsim_kernel::netns::NetNs;
 use knetsim_model::chain;
 use knetsim_model::observe::{Change, HistoryEntry};
-use tokio::sync::mpsc;
+use knetsim_overlay::Agent;
 use tokio::task::AbortHandle;
 
 /// Entries kept: some hundred bytes each.
@@ -72,14 +73,24 @@ impl Drop for Watch {
     }
 }
 
-/// Follows a namespace.
-pub(crate) fn watch(history: &Arc<History>, place: String, namespace: &NetNs) -> Result<Watch, KernelError> {
-    let mut monitor = Monitor::start(namespace)?;
+/// Follows a node's namespace. Its agent, where it has one, is told that something changed.
+pub(crate) async fn watch(
+    history: &Arc<History>,
+    place: String,
+    namespace: &NetNs,
+    agent: Option<Arc<Agent>>,
+) -> Result<Watch, KernelError> {
+    let mut monitor = Monitor::start(namespace).await?;
     let history = history.clone();
     let task = tokio::spawn(async move {
         loop {
             match monitor.next().await {
-                Ok(change) => history.push(&place, change),
+                Ok(change) => {
+                    history.push(&place, change);
+                    if let Some(agent) = &agent {
+                        agent.changed();
+                    }
+                }
                 Err(error) => return history.push(&place, stopped(&error)),
             }
         }
@@ -89,36 +100,27 @@ pub(crate) fn watch(history: &Arc<History>, place: String, namespace: &NetNs) ->
 
 /// Follows the names that come and go in nodes' `/run/netns`: one inotify instance for all of them,
 /// because a user may have only 128.
-pub(crate) struct Names(mpsc::UnboundedSender<(String, OwnedFd)>);
+pub(crate) struct Names(Arc<NameMonitor<String>>);
 
 impl Names {
     /// Begins with no folder.
     pub(crate) fn start(history: Arc<History>) -> Result<Self, KernelError> {
-        let mut monitor = NameMonitor::start()?;
-        let (sender, mut folders) = mpsc::unbounded_channel::<(String, OwnedFd)>();
+        let monitor = Arc::new(NameMonitor::<String>::start()?);
+        let follow = monitor.clone();
         tokio::spawn(async move {
             loop {
-                tokio::select! {
-                    folder = folders.recv() => {
-                        let Some((place, folder)) = folder else { return };
-                        if let Err(error) = monitor.watch(place.clone(), std::os::fd::AsFd::as_fd(&folder)) {
-                            history.push(&place, stopped(&error));
-                        }
-                    }
-                    change = monitor.next() => match change {
-                        Ok((place, change)) => history.push(place.as_deref().unwrap_or("all nodes"), change),
-                        Err(error) => return history.push("all nodes", stopped(&error)),
-                    },
+                match follow.next().await {
+                    Ok((place, change)) => history.push(place.as_deref().unwrap_or("all nodes"), change),
+                    Err(error) => return history.push("all nodes", stopped(&error)),
                 }
             }
         });
-        Ok(Names(sender))
+        Ok(Names(monitor))
     }
 
     /// Also follows that node's folder.
-    pub(crate) fn add(&self, place: String, folder: OwnedFd) {
-        // The task ends only with the emulator, or after it has said why.
-        let _ = self.0.send((place, folder));
+    pub(crate) fn add(&self, place: String, folder: &Dir) -> Result<(), KernelError> {
+        self.0.watch(place, folder.as_fd())
     }
 }
 

@@ -7,10 +7,11 @@ use futures::future::{try_join, try_join_all};
 use knetsim_cni::Runtime;
 use knetsim_daemon::{Daemon, DaemonSpec, Restart};
 use knetsim_kernel::netlink::Netlink;
+use knetsim_kernel::{KernelError, files};
 use knetsim_model::flannel::FlannelConfig;
 use knetsim_model::names::NodeKind;
-use knetsim_model::{ClusterName, Code, Failure, InterfaceRef, NodeName, chain};
-use knetsim_overlay::{Agent, AgentSpec, Etcd};
+use knetsim_model::{ClusterName, Code, Event, Failure, InterfaceRef, NodeName, chain};
+use knetsim_overlay::{Agent, AgentSpec, Etcd, FLANNEL_LEASE};
 use knetsim_sandbox::NodeSpec;
 
 use crate::Emulator;
@@ -74,7 +75,7 @@ impl Emulator {
         }))
         .await?;
         try_join_all(started.iter().map(async |(node, daemon)| {
-            let member = Etcd::new(&node.place.netns, &[node.plan.address]).map_err(|error| failed(&error))?;
+            let member = Etcd::new(&node.place.netns, &[node.plan.address]).await.map_err(|error| failed(&error))?;
             let ready = daemon.ready(ETCD_READY, async || member.ready().await.map_err(|error| chain(&error))).await;
             ready.map_err(|error| failed(&error))
         }))
@@ -82,12 +83,12 @@ impl Emulator {
         let first =
             started.first().ok_or_else(|| Failure::invalid(format!("cluster {} has no etcd node", plan.name)))?;
         let addresses: Vec<_> = members.iter().map(|(_, address)| *address).collect();
-        let etcd = Etcd::new(&first.0.place.netns, &addresses).map_err(|error| failed(&error))?;
+        let etcd = Etcd::new(&first.0.place.netns, &addresses).await.map_err(|error| failed(&error))?;
         etcd.put_config(&plan.flannel).await.map_err(|error| failed(&error))?;
         for (node, daemon) in started {
-            self.enter(node, Role::Etcd(daemon), steps)?;
+            self.enter(node, Role::Etcd(daemon), steps).await?;
         }
-        Ok(Arc::new(Cluster { plan: plan.clone(), etcd }))
+        Ok(Arc::new(Cluster { plan: plan.clone(), etcd, members: addresses }))
     }
 
     /// Makes nodes and joins them to the underlay, all at once.
@@ -112,31 +113,51 @@ impl Emulator {
         steps: &Steps<'_>,
     ) -> Result<(), Failure> {
         try_join_all(workers.into_iter().map(async |node| {
-            let doing = format!("node {}", node.plan.name);
-            let files = node.place.files.try_clone().map_err(|error| Failure::failed(&doing, &error))?;
-            let cni = Runtime::new(&node.plan.name, node.place.netns.clone(), node.netlink.clone(), files);
-            cni.write_config().map_err(|error| Failure::failed(&doing, &error))?;
-            let agent = start_agent(cluster, &node, true).await?;
-            self.enter(node, Role::Worker { agent, cni }, steps)
+            let failed = |error: &dyn std::error::Error| Failure::failed(format!("node {}", node.plan.name), error);
+            let folder = || node.place.files.try_clone().map_err(|error| failed(&error));
+            let path = knetsim_cni::CONFIGURATION_FILE.trim_start_matches('/');
+            let configuration = knetsim_cni::configuration(node.plan.name.as_str());
+            let written = files::write(&node.place.files, path, configuration.as_bytes());
+            written.map_err(|error| failed(&error))?;
+            let cni = Runtime::new(node.place.netns.clone(), node.netlink.clone(), folder()?);
+            let spec = AgentSpec {
+                node: node.plan.name.clone(),
+                public_ip: node.plan.address,
+                netlink: node.netlink.clone(),
+                files: folder()?,
+                etcd: Etcd::new(&node.place.netns, &cluster.members).await.map_err(|error| failed(&error))?,
+                ttl: FLANNEL_LEASE.0,
+                margin: FLANNEL_LEASE.1,
+            };
+            let agent = Agent::start(spec, AGENT_READY).await;
+            let agent = Arc::new(agent.map_err(|error| Failure::new(Code::Unavailable, chain(&error)))?);
+            self.enter(node, Role::Worker { agent, cni }, steps).await
         }))
         .await
         .map(drop)
     }
 
     /// Enters joined scratch nodes: nothing runs there.
-    pub(crate) fn make_scratch(&self, nodes: Vec<Bare>, steps: &Steps<'_>) -> Result<(), Failure> {
-        nodes.into_iter().try_for_each(|node| self.enter(node, Role::Scratch, steps))
+    pub(crate) async fn make_scratch(&self, nodes: Vec<Bare>, steps: &Steps<'_>) -> Result<(), Failure> {
+        for node in nodes {
+            self.enter(node, Role::Scratch, steps).await?;
+        }
+        Ok(())
     }
 
     /// A node is complete: enters it into the state.
-    fn enter(&self, node: Bare, role: Role, steps: &Steps<'_>) -> Result<(), Failure> {
+    async fn enter(&self, node: Bare, role: Role, steps: &Steps<'_>) -> Result<(), Failure> {
         let Bare { plan, place, netlink } = node;
         let name = plan.name.clone();
         let failed = |error: &dyn std::error::Error| Failure::failed(format!("node {name}"), error);
-        let watch =
-            history::watch(&self.inner.history, name.to_string(), &place.netns).map_err(|error| failed(&error))?;
+        let agent = match &role {
+            Role::Worker { agent, .. } => Some(agent.clone()),
+            Role::Etcd(_) | Role::Scratch => None,
+        };
+        let watch = history::watch(&self.inner.history, name.to_string(), &place.netns, agent).await;
+        let watch = watch.map_err(|error| failed(&error))?;
         let named = place.files.open_dir("run/netns").map_err(|error| failed(&error))?;
-        self.inner.names.add(name.to_string(), named.into_std_file().into());
+        self.inner.names.add(name.to_string(), &named).map_err(|error| failed(&error))?;
         let node = Node { plan, place, netlink, role, _watch: watch };
         self.state().nodes.insert(name.clone(), Arc::new(node));
         steps.done(format!("node {name}"));
@@ -150,8 +171,8 @@ impl Emulator {
         let node = self.state().nodes.remove(name);
         let failed = |error: &dyn std::error::Error| Failure::failed(format!("delete node {name}"), error);
         let released = match node.as_deref().map(|node| &node.role) {
-            // A cluster that is deleted whole needs no leases back: its etcd goes too.
-            Some(Role::Worker { agent, .. }) => agent.release().await.map_err(|error| failed(&error)),
+            Some(Role::Worker { agent, .. }) if release => agent.release().await.map_err(|error| failed(&error)),
+            Some(Role::Worker { .. }) => Ok(()),
             Some(Role::Etcd(daemon)) => daemon.stop(Duration::ZERO).await.map_err(|error| failed(&error)),
             Some(Role::Scratch) | None => Ok(()),
         };
@@ -161,6 +182,19 @@ impl Emulator {
             self.deleted(kind_word(name), name.as_str());
         }
         released.and(left).and(deleted)
+    }
+
+    /// Tells every node all nodes' names, in `/etc/hosts`. Written in place: the file is bound into each node.
+    pub(crate) fn write_hosts(&self) {
+        let nodes: Vec<_> = self.state().nodes.values().cloned().collect();
+        let names: String = nodes.iter().map(|node| format!("{} {}\n", node.plan.address, node.plan.name)).collect();
+        for node in &nodes {
+            let own = format!("127.0.0.1 localhost\n{names}");
+            if let Err(error) = files::write(&node.place.files, "etc/hosts", own.as_bytes()) {
+                // The node works without; somebody filled its disk, or put something else there.
+                self.say(Event::Warning { message: format!("{}: writing /etc/hosts: {error}", node.plan.name) });
+            }
+        }
     }
 
     /// Deletes what is left of a cluster when its nodes are gone. Can be repeated.
@@ -192,12 +226,15 @@ impl Emulator {
             .collect();
         cluster.etcd.put_config(config).await.map_err(|error| failed(&error))?;
         let plan = ClusterPlan { flannel: config.clone(), ..cluster.plan.clone() };
-        self.state().clusters.insert(name.clone(), Arc::new(Cluster { plan, etcd: cluster.etcd.clone() }));
+        self.state().clusters.insert(
+            name.clone(),
+            Arc::new(Cluster { plan, etcd: cluster.etcd.clone(), members: cluster.members.clone() }),
+        );
         try_join_all(nodes.iter().map(async |node| {
-            let Role::Worker { agent, cni } = &node.role else { return Ok(()) };
+            let Role::Worker { agent, .. } = &node.role else { return Ok(()) };
             agent.release().await.map_err(|error| failed(&error))?;
-            cni.remove_bridge().await.map_err(|error| failed(&error))?;
-            agent.restart().await.map_err(|error| failed(&error))
+            remove_bridge(&node.netlink).await.map_err(|error| failed(&error))?;
+            agent.restart(AGENT_READY).await.map_err(|error| failed(&error))
         }))
         .await?;
         steps.done(format!("cluster {name}: agents restarted"));
@@ -221,8 +258,24 @@ impl Emulator {
     /// Whether a worker's agent mends what somebody else changed.
     pub(crate) fn set_repair(&self, name: &NodeName, on: bool) -> Result<(), Failure> {
         let node = self.state().node(name)?;
-        let Role::Worker { agent, .. } = &node.role else { return Err(not_a_worker(name)) };
+        let Role::Worker { agent, .. } = &node.role else { return Err(crate::container::not_a_worker(name)) };
         agent.set_repair(on);
         Ok(())
+    }
+}
+
+/// The bridge that CNI made bears the old subnet's gateway; the next container makes a new one.
+async fn remove_bridge(netlink: &Netlink) -> Result<(), KernelError> {
+    match netlink.link("cni0").await? {
+        Some(bridge) => netlink.delete_link(bridge.index).await,
+        None => Ok(()),
+    }
+}
+
+fn kind_word(name: &NodeName) -> &'static str {
+    match name.kind() {
+        NodeKind::Worker => "worker",
+        NodeKind::Etcd => "etcd node",
+        NodeKind::Scratch => "scratch node",
     }
 }

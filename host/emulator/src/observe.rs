@@ -1,13 +1,10 @@
 //! Observations: asked of the kernel, of a daemon, or of a file at the moment of the call, never of
 //! our own bookkeeping.
 
-use std::io::Read;
-
-use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
-use knetsim_kernel::files::NONBLOCK;
+use knetsim_kernel::netlink::Netlink;
 use knetsim_kernel::netns::NetNs;
 use knetsim_kernel::processes::{self, Within};
-use knetsim_kernel::{KernelError, nft, sockets};
+use knetsim_kernel::{KernelError, files, nft, sockets};
 use knetsim_model::observe::{
     Address, EtcdKey, FdbEntry, HistoryEntry, Link, NamedNamespace, Neighbour, Process, Route, Socket,
 };
@@ -138,18 +135,7 @@ impl Emulator {
         let node = self.state().node(name)?;
         let inside = path.trim_start_matches('/').to_owned();
         let doing = format!("{name}: file {path}");
-        let read = tokio::task::spawn_blocking(move || {
-            let file = open_regular(&node.place.files, &inside)?;
-            if file.metadata()?.len() > MAX_FILE {
-                return Err(std::io::Error::new(
-                    std::io::ErrorKind::FileTooLarge,
-                    format!("it is longer than {MAX_FILE} bytes"),
-                ));
-            }
-            let mut content = Vec::new();
-            file.take(MAX_FILE).read_to_end(&mut content)?;
-            Ok(content)
-        });
+        let read = tokio::task::spawn_blocking(move || files::read(&node.place.files, &inside, MAX_FILE));
         match read.await {
             Ok(Ok(content)) => Ok(content),
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -185,9 +171,9 @@ impl Emulator {
         }
     }
 
-    async fn ask<T, F>(&self, target: &Target, what: &str, ask: F) -> Result<T, Failure>
+    async fn ask<T, F>(&self, target: &Target, what: &str, ask: impl FnOnce(Netlink) -> F) -> Result<T, Failure>
     where
-        F: AsyncFnOnce(knetsim_kernel::netlink::Netlink) -> Result<T, KernelError>,
+        F: Future<Output = Result<T, KernelError>>,
     {
         let namespace = self.namespace(target)?;
         let answer = namespace.with_netlink(ask).await.and_then(|answer| answer);
@@ -209,15 +195,4 @@ impl Emulator {
 fn refused(target: &Target, what: &str, error: &KernelError) -> Failure {
     let code = if matches!(error, KernelError::Missing { .. }) { Code::Unavailable } else { Code::Failed };
     Failure::new(code, format!("{target}: {what}: {}", knetsim_model::chain(error)))
-}
-
-/// Opens a file without waiting.
-pub(crate) fn open_regular(folder: &Dir, path: &str) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(NONBLOCK);
-    let file = folder.open_with(path, &options)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(std::io::Error::other("it is not a regular file")),
-    }
 }

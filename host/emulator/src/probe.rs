@@ -3,7 +3,7 @@
 //! The sockets are made inside, and driven from here: no program is started. Equals `ping -c`,
 //! `nc -z`, `curl`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use etherparse::{IcmpEchoHeader, Icmpv4Header, Icmpv4Slice, Icmpv4Type, Ipv4Slice, icmpv4::DestUnreachableHeader};
@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use knetsim_model::observe::{HttpReply, Ping, TcpProbe};
 use knetsim_model::{Code, Failure, Target};
 use tokio::net::UdpSocket;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::Emulator;
 

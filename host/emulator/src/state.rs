@@ -21,6 +21,8 @@ pub(crate) struct Cluster {
     pub(crate) plan: ClusterPlan,
     /// Asks its etcd, from its first etcd node.
     pub(crate) etcd: Etcd,
+    /// The addresses of its etcd nodes.
+    pub(crate) members: Vec<Ipv4Addr>,
 }
 
 /// A node.
@@ -36,7 +38,7 @@ pub(crate) struct Node {
 /// What runs on a node.
 pub(crate) enum Role {
     /// The overlay's agent, and the runtime that gives containers their network.
-    Worker { agent: Agent, cni: Runtime },
+    Worker { agent: Arc<Agent>, cni: Runtime },
     /// One member of etcd.
     Etcd(Daemon),
     /// Nothing.

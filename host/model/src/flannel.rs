@@ -247,9 +247,13 @@ mod tests {
 
     #[test]
     fn subnet_env_is_read_back() {
-        let env = SubnetEnv { network: "11.0.0.0/8".parse().unwrap(), subnet: "11.10.128.1/20".parse().unwrap(), mtu: 1450 };
+        let env =
+            SubnetEnv { network: "11.0.0.0/8".parse().unwrap(), subnet: "11.10.128.1/20".parse().unwrap(), mtu: 1450 };
         let text = env.to_string();
-        assert_eq!(text, "FLANNEL_NETWORK=11.0.0.0/8\nFLANNEL_SUBNET=11.10.128.1/20\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n");
+        assert_eq!(
+            text,
+            "FLANNEL_NETWORK=11.0.0.0/8\nFLANNEL_SUBNET=11.10.128.1/20\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n"
+        );
         assert_eq!(SubnetEnv::subnet_of(&text), Some("11.10.128.0/20".parse().unwrap()));
     }
 }

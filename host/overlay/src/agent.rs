@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use cap_std::fs::Dir;
 use etcd_client::{EventType, WatchResponse};
 use ipnet::Ipv4Net;
 use knetsim_kernel::KernelError;
-use knetsim_kernel::files::NONBLOCK;
+use knetsim_kernel::files;
 use knetsim_kernel::netlink::{Mac, Netlink};
 use knetsim_model::flannel::{BadConfig, FlannelConfig, Lease, LeaseValue, SubnetEnv, VxlanData};
 use knetsim_model::inventory::Health;
@@ -295,8 +295,10 @@ impl Inner {
 
     /// Leases a subnet, again where somebody was faster.
     async fn acquire(&self, config: &FlannelConfig, device: &Device) -> Result<Lease, AgentError> {
-        let AgentSpec { etcd, public_ip, ttl, files, .. } = &self.spec;
-        let previous = files.read_to_string(SUBNET_ENV).ok().and_then(|text| SubnetEnv::subnet_of(&text));
+        let AgentSpec { etcd, public_ip, ttl, files: folder, .. } = &self.spec;
+        let previous = files::read(folder, SUBNET_ENV, 4096)
+            .ok()
+            .and_then(|text| SubnetEnv::subnet_of(&String::from_utf8_lossy(&text)));
         let data = VxlanData { vni: config.backend.vni, vtep_mac: device.mac.to_string() };
         let value = LeaseValue {
             public_ip: *public_ip,
@@ -306,7 +308,7 @@ impl Inner {
         };
         loop {
             let leases = etcd.leases().await?.leases;
-            let choice = choose(config, &leases, *public_ip, previous, |number| rand::random_range(0..number));
+            let choice = choose(config, &leases, *public_ip, previous, |number| fastrand::usize(..number));
             let (subnet, create) = match choice {
                 Choice::Keep(subnet) => (subnet, false),
                 Choice::Take(subnet) => (subnet, true),
@@ -326,12 +328,12 @@ impl Inner {
         let hosts = u32::from(lease.subnet.network()) + 1;
         let subnet = Ipv4Net::new_assert(hosts.into(), lease.subnet.prefix_len());
         let env = SubnetEnv { network: config.network, subnet, mtu };
-        let files = &self.spec.files;
+        let folder = &self.spec.files;
         let write = || {
-            files.create_dir_all("run/flannel")?;
+            folder.create_dir_all("run/flannel")?;
             let beside = "run/flannel/.subnet.env";
-            files.write(beside, env.to_string())?;
-            files.rename(beside, files, SUBNET_ENV)
+            files::write(folder, beside, env.to_string().as_bytes())?;
+            folder.rename(beside, folder, SUBNET_ENV)
         };
         write().map_err(|source| AgentError::File { path: "/run/flannel/subnet.env", source })
     }
@@ -424,10 +426,8 @@ impl Inner {
     /// A line in the node's `/var/log/flanneld.log`. A full disk costs the line, not the agent.
     fn log(&self, line: &str) {
         tracing::debug!(node = %self.spec.node, "{line}");
-        let mut options = OpenOptions::new();
-        options.append(true).create(true).custom_flags(NONBLOCK);
         let write = || {
-            let mut file = self.spec.files.open_with(LOG, &options)?;
+            let mut file = files::append(&self.spec.files, LOG)?;
             writeln!(file, "{} {line}", humantime::format_rfc3339_millis(std::time::SystemTime::now()))
         };
         if let Err(error) = write() {
@@ -438,7 +438,8 @@ impl Inner {
 
 /// A locally administered hardware address, as the kernel draws one for a new device.
 fn new_mac() -> Mac {
-    let mut octets: [u8; 6] = rand::random();
+    let mut octets = [0; 6];
+    fastrand::fill(&mut octets);
     octets[0] = (octets[0] & 0xfe) | 0x02;
     Mac(octets)
 }
