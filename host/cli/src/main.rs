@@ -1,5 +1,6 @@
 //! `knetsim`: the command line. [`args`] says what can be typed, one file of [`commands`] does each
 //! verb, [`control`] talks to the supervisor of a sandbox, [`supervisor`] is what runs in one.
+//! Started under the name of a CNI plugin or as `cnitool`, it is that.
 
 mod args;
 mod cache;
@@ -19,11 +20,18 @@ mod supervisor;
 mod terminal;
 mod topology;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
 fn main() -> ExitCode {
+    let name = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&name).file_name().unwrap_or_default().to_string_lossy();
+    knetsim_cni::main_by_name(&name).unwrap_or_else(knetsim)
+}
+
+fn knetsim() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(args::Cli::command).var(commands::completion::VARIABLE).complete();
     let cli = args::Cli::parse();
     output::log_to_stderr(cli.verbose);

@@ -4,8 +4,9 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context;
-use knetsim_model::Failure;
+use knetsim_emulator::plan::{Planner, View};
 use knetsim_model::topology::Topology;
+use knetsim_model::{Failure, Operation, Owner};
 use serde::de::DeserializeOwned;
 use serde_saphyr::{RenderOptions, UserMessageFormatter};
 
@@ -17,14 +18,23 @@ const MAX_FILE: u64 = 2 << 20;
 /// # Errors
 /// [`Failure::invalid`] with the place and what was expected there.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Topology> {
-    read_yaml(path, "`knetsim schema` prints what a topology file may hold")
+    let topology: Topology = read_yaml(path, "`knetsim schema` prints what a topology file may hold")?;
+    let apply = Operation::Apply { topology: topology.clone() };
+    Planner::plan(View::default(), &apply, Owner::File)
+        .map_err(|failure| Failure::new(failure.code, format!("{}: {}", name_of(path), failure.message)))?;
+    Ok(topology)
 }
 
 /// Reads a YAML (or JSON) file into its type; `hint` says what to do about an error.
 pub(crate) fn read_yaml<T: DeserializeOwned>(path: &Path, hint: &str) -> anyhow::Result<T> {
-    let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
+    let name = name_of(path);
     let text = read_text(path).with_context(|| format!("reading {name}"))?;
     Ok(parse(&name, &text).map_err(|error| Failure::invalid(format!("{error}\n{hint}")))?)
+}
+
+/// What a file is called in messages.
+pub(crate) fn name_of(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
 fn read_text(path: &Path) -> anyhow::Result<String> {

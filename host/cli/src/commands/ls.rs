@@ -9,6 +9,7 @@ use crate::sandboxes;
 
 /// List the sandboxes that are running
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  knetsim ls\n  knetsim ls -o name")]
 pub(crate) struct Args {
     /// How to print them
     #[arg(short, long, value_enum, default_value = "table")]

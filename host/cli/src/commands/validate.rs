@@ -17,7 +17,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     let containers: usize = topology.clusters.values().map(|cluster| cluster.containers.len()).sum();
     output::say(format_args!(
         "{} is right: {} clusters, {containers} containers, {} scratch nodes",
-        args.file.display(),
+        topology::name_of(&args.file),
         topology.clusters.len(),
         topology.scratch.len()
     ));

@@ -25,8 +25,17 @@ const SPACES: [(&str, Spaces, &str); 6] = [
     ("IPC namespaces", Spaces::CLONE_NEWIPC, "keeping the host's shared memory apart"),
 ];
 
+const USER_FIRST: &str = "user namespaces first";
+
 pub(super) fn look() -> Vec<Check> {
-    let mut checks: Vec<_> = SPACES.iter().map(|(name, kind, purpose)| space(name, *kind, purpose)).collect();
+    let mut checks: Vec<Check> = Vec::new();
+    for (name, kind, purpose) in SPACES {
+        // An ordinary user needs the first kind to make any of the others.
+        match checks.first().is_none_or(|user| user.state == State::There) {
+            true => checks.push(space(name, kind, purpose)),
+            false => checks.push(Check::there(KIND, name, purpose).lacks(State::Missing, "not tried", USER_FIRST)),
+        }
+    }
     if checks.iter().all(|check| check.state == State::There) {
         match in_new_namespaces(features) {
             Ok(found) => checks.extend(found.into_iter().zip(FEATURES).map(|(seen, feature)| feature.check(seen))),
@@ -102,7 +111,12 @@ const FEATURES: [Feature; 10] = [
         State::Weaker,
         "modprobe br_netfilter (at each start: echo br_netfilter > /etc/modules-load.d/knetsim.conf)",
     ),
-    feature("/dev/net/tun", "tunnels made by hand", State::Absent, "modprobe tun; in Docker: --device /dev/net/tun"),
+    feature(
+        "/dev/net/tun",
+        "tunnels made by hand",
+        State::Absent,
+        "modprobe tun; chmod 0666 /dev/net/tun; in Docker: --device /dev/net/tun",
+    ),
 ];
 
 /// What one child found, in the order of [`FEATURES`].
