@@ -1,7 +1,7 @@
 //! A sandbox that this command launches itself, and ends however the command ends.
 
 use anyhow::Context;
-use knetsim_sandbox::{Launched, Options, StateFolder};
+use knetsim_sandbox::{Launched, Options};
 use tokio::runtime::Runtime;
 
 use crate::control::client::Client;
@@ -16,7 +16,6 @@ pub(crate) struct Interrupted(pub(crate) u8);
 /// A sandbox and what watches over its launch.
 pub(crate) struct Fresh {
     launched: Launched,
-    folder: StateFolder,
     runtime: Runtime,
     interrupts: Interrupts,
 }
@@ -27,14 +26,13 @@ impl Fresh {
         let interrupts = Interrupts::catch().context("catching signals")?;
         let launched = knetsim_sandbox::launch(options, supervisor::supervise)?;
         launched.warnings().iter().for_each(|message| output::warning(message));
-        let folder = StateFolder::open(&StateFolder::base()?, &options.name)?;
-        Ok(Fresh { launched, folder, runtime: sandboxes::runtime()?, interrupts })
+        Ok(Fresh { launched, runtime: sandboxes::runtime()?, interrupts })
     }
 
     /// Runs `talk` with a connection to it, up to the first signal.
     pub(crate) fn talk<T>(&self, talk: impl AsyncFnOnce(Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
         self.runtime.block_on(async {
-            let work = async { talk(sandboxes::connect(&self.folder).await?).await };
+            let work = async { talk(sandboxes::connect(self.launched.folder()).await?).await };
             tokio::select! {
                 done = work => done,
                 number = self.interrupts.next() => Err(Interrupted(number?).into()),
@@ -42,13 +40,19 @@ impl Fresh {
         })
     }
 
-    /// Ends it and waits until nothing is left.
+    /// Ends it, where it has not ended yet, and waits until nothing is left. After a signal it returns at once:
+    /// the sandbox is tied to this process, and ends with it.
     pub(crate) fn end(self) -> anyhow::Result<()> {
-        let asked = self.runtime.block_on(down::ask(&self.folder));
-        // A supervisor that does not answer ends with this process, to which it is tied.
-        if asked.is_ok() || self.folder.connect().is_err() {
-            self.launched.wait()?;
+        let folder = self.launched.folder();
+        if folder.connect().is_ok() {
+            self.runtime.block_on(async {
+                tokio::select! {
+                    asked = down::ask(folder) => asked,
+                    number = self.interrupts.next() => Err(Interrupted(number?).into()),
+                }
+            })?;
         }
-        asked
+        self.launched.wait()?;
+        Ok(())
     }
 }

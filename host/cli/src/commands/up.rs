@@ -9,7 +9,7 @@ use knetsim_sandbox::{BindMount, Limits, Options, StateFolder};
 
 use crate::control::client::Client;
 use crate::control::wire::WireError;
-use crate::fresh::Fresh;
+use crate::fresh::{Fresh, Interrupted};
 use crate::progress::{self, Progress};
 use crate::{output, sandboxes, topology};
 
@@ -45,35 +45,39 @@ pub(crate) struct Args {
 pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     let file = args.topology.as_deref().map(topology::read).transpose()?;
     let name = name.unwrap_or(sandboxes::DEFAULT);
-    if StateFolder::running(&StateFolder::base()?)?.iter().any(|running| running == name) {
+    if StateFolder::running(&sandboxes::base()?)?.iter().any(|running| running == name) {
         return change(name, &args, file);
     }
     let detach = args.detach;
-    let fresh = Fresh::launch(&options(name, args))?;
+    let fresh = Fresh::launch(&options(name, args)?)?;
     let brought_up = fresh.talk(async |client| bring_up(client, file.unwrap_or_else(Topology::course)).await);
     if detach && brought_up.is_ok() {
         output::say(format_args!("in the background; `knetsim inspect` shows it, `knetsim down` ends it"));
         return Ok(0);
     }
-    let ended = match brought_up {
-        Ok(()) => fresh.talk(stay),
-        Err(error) => Err(error),
-    };
-    fresh.end()?;
-    ended
+    let stayed = brought_up.and_then(|()| match fresh.talk(stay) {
+        // Ctrl-C is how one ends it.
+        Err(error) if error.is::<Interrupted>() => Ok(0),
+        stayed => stayed,
+    });
+    let ended = fresh.end();
+    let status = stayed?;
+    ended?;
+    output::say(format_args!("{name} is down"));
+    Ok(status)
 }
 
-fn options(name: &str, args: Args) -> Options {
-    Options {
+fn options(name: &str, args: Args) -> anyhow::Result<Options> {
+    Ok(Options {
         name: name.to_owned(),
-        base: None,
+        base: Some(sandboxes::base()?),
         detached: args.detach,
         single_id: false,
         limits: Limits::default(),
         mounts: args.mounts,
         programs: args.programs,
         plugins: args.plugins,
-    }
+    })
 }
 
 /// Makes what the topology says, and says what came of it.

@@ -6,13 +6,14 @@
 mod kernel;
 mod machine;
 mod programs;
+mod whole;
 
 use serde::Serialize;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
 pub(crate) struct Check {
-    /// `kernel`, `permission` or `program`.
+    /// `kernel`, `permission`, `program` or `whole`.
     pub(crate) kind: &'static str,
     /// What it is.
     pub(crate) name: String,
@@ -57,5 +58,6 @@ pub(crate) fn look() -> Vec<Check> {
     let mut checks = kernel::look();
     checks.extend(machine::look());
     checks.extend(programs::look());
+    checks.push(whole::look());
     checks
 }

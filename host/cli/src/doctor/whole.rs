@@ -1,0 +1,55 @@
+//! The proof: a sandbox is launched, runs a program on its node side, and ends.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use knetsim_sandbox::{Exit, Limits, Options, Profile, Seat, Spawn, Stdio};
+
+use super::{Check, State, machine};
+
+pub(super) fn look() -> Check {
+    let check = Check::there("whole", "a sandbox", "everything");
+    match launch() {
+        Ok(()) => check,
+        Err(error) => check.lacks(State::Missing, format!("{error:#}"), machine::what_confines()),
+    }
+}
+
+/// Launches one, with a state folder that nobody else sees. What is weaker about it is among the permissions.
+fn launch() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir().context("making a folder")?;
+    let options = Options {
+        name: "doctor".to_owned(),
+        base: Some(folder.path().to_owned()),
+        detached: false,
+        single_id: false,
+        limits: Limits::default(),
+        mounts: vec![],
+        programs: vec![],
+        plugins: vec![],
+    };
+    let supervise = |seat| match inside(seat) {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::warn!("in the sandbox: {error:#}");
+            1
+        }
+    };
+    match knetsim_sandbox::launch(&options, supervise)?.wait()? {
+        0 => Ok(()),
+        status => anyhow::bail!("it starts, but no program runs in it (status {status})"),
+    }
+}
+
+fn inside(seat: Seat) -> anyhow::Result<()> {
+    crate::sandboxes::runtime()?.block_on(async {
+        let (sandbox, _listener) = seat.open()?;
+        let (argv, env) = (vec!["true".to_owned()], BTreeMap::new());
+        let spawn =
+            Spawn { argv, env, cwd: None, node: None, netns: None, profile: Profile::Plain, stdio: Stdio::Null };
+        match sandbox.spawn(spawn).await?.wait().await {
+            Exit::Code(0) => Ok(()),
+            other => anyhow::bail!("{other:?}"),
+        }
+    })
+}
