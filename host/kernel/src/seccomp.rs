@@ -61,6 +61,10 @@ const NEVER: &[i64] = &[
     libc::SYS_modify_ldt,
 ];
 
+/// Not there: `clone3` keeps its flags in memory where no filter can see them, so that the C library must use `clone`; the
+/// others make memory that no limit counts.
+const ABSENT: &[i64] = &[libc::SYS_clone3, libc::SYS_memfd_create, libc::SYS_memfd_secret, libc::SYS_shmget];
+
 /// Only for those who make namespaces and mounts by hand.
 const BY_HAND: &[i64] = &[
     libc::SYS_fsconfig,
@@ -125,8 +129,13 @@ impl Filter {
         let strange: Vec<_> = FAMILIES.iter().map(|family| (0, SeccompCmpOp::Ne, *family as u64)).collect();
         let families = BTreeMap::from([(libc::SYS_socket, vec![rule(&strange)?])]);
 
-        let mut programs =
-            vec![unknown_calls(), answering(libc::EAFNOSUPPORT, families)?, answering(libc::EPERM, refused)?];
+        let absent = ABSENT.iter().map(|call| (*call, Vec::new())).collect();
+        let mut programs = vec![
+            newer_calls(),
+            answering(libc::ENOSYS, absent)?,
+            answering(libc::EAFNOSUPPORT, families)?,
+            answering(libc::EPERM, refused)?,
+        ];
         if one_id {
             programs.push(answering(0, BTreeMap::from([(libc::SYS_setgroups, Vec::new())]))?);
         }
@@ -162,18 +171,15 @@ fn rule(conditions: &[(u8, SeccompCmpOp, u64)]) -> Result<SeccompRule> {
         .map_err(|error| KernelError::answer("compile a seccomp rule", error))
 }
 
-/// ENOSYS to every call newer than [`NEWEST`], and to `clone3`, whose flags lie in memory where no filter
-/// can see them: the C library then uses `clone`.
-fn unknown_calls() -> BpfProgram {
-    let statement = |code: u32, k: u32| sock_filter { code: code as u16, jt: 0, jf: 0, k };
-    let jump = |code: u32, k: u32, jt: u8, jf: u8| sock_filter { code: code as u16, jt, jf, k };
+/// ENOSYS to every call newer than [`NEWEST`].
+fn newer_calls() -> BpfProgram {
+    let instruction = |code: u32, jt: u8, jf: u8, k: u32| sock_filter { code: code as u16, jt, jf, k };
     vec![
         // The number is the first field of seccomp_data.
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
-        jump(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, libc::SYS_clone3 as u32, 1, 0),
-        jump(libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K, NEWEST, 0, 1),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        instruction(libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K, 0, 1, NEWEST),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
     ]
 }
 
@@ -234,8 +240,8 @@ mod tests {
     #[test]
     fn what_is_unknown_is_not_there() {
         under(Filter::new(true, false).unwrap(), || {
-            for call in [libc::SYS_clone3, i64::from(NEWEST) + 1, 9999, 0x4000_0000 + libc::SYS_getpid] {
-                assert_eq!(errno(call, [0, 0, 0]), libc::ENOSYS, "{call}");
+            for call in [i64::from(NEWEST) + 1, 9999, 0x4000_0000 + libc::SYS_getpid].iter().chain(ABSENT) {
+                assert_eq!(errno(*call, [0, 0, 0]), libc::ENOSYS, "{call}");
             }
             for family in [libc::AF_VSOCK, libc::AF_ALG, libc::AF_BLUETOOTH] {
                 assert_eq!(

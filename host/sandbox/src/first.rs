@@ -33,6 +33,8 @@ pub struct Seat {
     pub(crate) name: String,
     pub(crate) listener: UnixListener,
     pub(crate) node_side: OwnedFd,
+    /// The most memory of the node side, in bytes.
+    pub(crate) memory: u64,
 }
 
 /// What the first level begins with.
@@ -94,7 +96,8 @@ impl First<'_> {
             None => {
                 self.tell = None;
                 drop((theirs, begin_supervisor));
-                let seat = Seat { name: self.options.name.clone(), listener, node_side: ours };
+                let memory = self.options.limits.memory;
+                let seat = Seat { name: self.options.name.clone(), listener, node_side: ours, memory };
                 run_to_end(|| begin(&begun, seat, supervise))
             }
         };

@@ -11,9 +11,11 @@
 //! or signal the first level.
 
 mod error;
+pub mod files;
 mod first;
 mod ids;
 mod launch;
+mod memory;
 mod node;
 mod node_side;
 mod options;

@@ -41,7 +41,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { processes: 4096, address_space: 8 << 30, memory: 4 << 30, disk: 1 << 30 }
+        Limits { processes: 4096, address_space: 4 << 30, memory: 4 << 30, disk: 1 << 30 }
     }
 }
 

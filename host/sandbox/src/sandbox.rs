@@ -17,6 +17,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::error::{Result, SandboxError, step};
 use crate::first::Seat;
+use crate::memory;
 use crate::node::{self, Node, NodeSpec};
 use crate::root::{DATA, NODES};
 use crate::spawn::{Child, Exit, Spawn, Stdio};
@@ -82,8 +83,11 @@ impl Seat {
         let [base, proc] = expect(fds)?;
         rustix::io::ioctl_fionbio(&self.node_side, true).map_err(step(opening))?;
         let open = |path| Dir::open_ambient_dir(path, ambient_authority()).map_err(step(|| format!("opening {path}")));
+        // SAFETY: an OwnedFd is open, and the same descriptor, until it is dropped.
+        #[expect(unsafe_code)]
+        let socket = unsafe { AsyncFd::register(self.node_side) };
         let inner = Inner {
-            socket: AsyncFd::new(self.node_side).map_err(step(opening))?,
+            socket: socket.map_err(|error| step(opening)(io::Error::from(error)))?,
             base: NetNs::from_fd(base)?,
             proc: Proc::new(proc),
             files: open(NODES)?,
@@ -97,6 +101,7 @@ impl Seat {
         };
         let inner = Arc::new(inner);
         tokio::spawn(listen(Arc::clone(&inner)));
+        tokio::spawn(memory::watch(Arc::clone(&inner), self.memory));
         Ok((Sandbox { inner }, self.listener))
     }
 }
@@ -125,8 +130,7 @@ async fn listen(inner: Arc<Inner>) {
     for (_, child) in lock(&inner.children).drain() {
         child.send_replace(Some(Exit::Lost));
     }
-    // Nobody listening is nothing to report.
-    let _ = inner.events.send(Event::Warning { message: "the node side has ended, and with it every node".into() });
+    inner.say(Event::Warning { message: "the node side has ended, and with it every node".into() });
 }
 
 impl Inner {
@@ -175,7 +179,7 @@ impl Inner {
                 _ => step(|| doing)(error),
             });
         }
-        if *self.ended.borrow() {
+        if self.has_ended() {
             return Err(SandboxError::Ended(doing));
         }
         answered.await.unwrap_or_else(|_| Err(SandboxError::Ended(doing)))
@@ -190,7 +194,20 @@ impl Inner {
         self.ask(Request::Signal { process, signal }, &[], None).await.map(drop)
     }
 
-    fn pauses(&self) -> HashSet<i32> {
+    pub(crate) fn proc(&self) -> &Proc {
+        &self.proc
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+
+    /// Says what happened; nobody listening is nothing to report.
+    pub(crate) fn say(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    pub(crate) fn pauses(&self) -> HashSet<i32> {
         lock(&self.nodes).values().map(|held| held.pause).collect()
     }
 

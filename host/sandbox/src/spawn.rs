@@ -1,6 +1,7 @@
 //! A process on the node side, as it is asked for and as it is held.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -73,6 +74,16 @@ impl Exit {
             Exit::Code(code) => code,
             Exit::Signal(signal) => 128 + signal,
             Exit::Lost => 128 + 9,
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exit status {code}"),
+            Exit::Signal(signal) => write!(f, "ended by signal {signal}"),
+            Exit::Lost => write!(f, "ended with the node side"),
         }
     }
 }

@@ -8,6 +8,8 @@
 mod pause;
 mod start;
 
+pub(crate) use start::COMMAND_NICE;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
