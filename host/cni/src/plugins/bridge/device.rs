@@ -22,7 +22,6 @@ const PORT_DEADLINE: Duration = Duration::from_millis(2500);
 pub(super) struct OwnBridge {
     pub(super) index: u32,
     name: String,
-    mac: String,
     /// Whether this call made it.
     pub(super) made: bool,
 }
@@ -55,7 +54,7 @@ pub(super) async fn ensure_bridge(host: &Host, config: &Config, gateways: &[IpNe
     if ensured.is_err() && made {
         netlink.delete_link(link.index).await?;
     }
-    ensured.map(|()| OwnBridge { index: link.index, name: link.name, mac: link.mac, made })
+    ensured.map(|()| OwnBridge { index: link.index, name: link.name, made })
 }
 
 async fn make_bridge(netlink: &Netlink, config: &Config, mac: Option<Mac>) -> Result<Link, Error> {
@@ -105,22 +104,33 @@ pub(super) async fn plug(
     bridge: &OwnBridge,
     result: &mut AddResult,
 ) -> Result<(), Error> {
+    let netlink = &call.host.netlink;
     let pair = add_pair(call, config, inside, bridge).await?;
-    let sandbox = call.attachment.netns_path.clone();
-    let container = Interface { name: call.attachment.ifname.clone(), mac: pair.peer_mac.to_string(), sandbox };
-    let on_node = |name: &str, mac: String| Interface { name: name.to_owned(), mac, sandbox: String::new() };
-    result.interfaces =
-        vec![on_node(&bridge.name, bridge.mac.clone()), on_node(&pair.name, pair.ends.mac.to_string()), container];
+    let ifname = &call.attachment.ifname;
     let set_up = async || {
-        set_up_container(inside, &call.attachment.ifname, pair.ends.peer_index, result).await?;
+        set_up_container(inside, ifname, pair.ends.peer_index, result).await?;
         set_up_node(call, config, bridge, &pair, result).await?;
-        wait_for_port(&call.host.netlink, &pair).await
+        wait_for_port(netlink, &pair).await?;
+        // The hardware address of a bridge that is no gateway is its ports' lowest.
+        let found = netlink.link(&bridge.name).await?;
+        Ok(found.ok_or_else(|| Error::Failed(format!("bridge {} vanished", bridge.name)))?.mac)
     };
-    let outcome = set_up().await;
-    if outcome.is_err() {
-        call.host.netlink.delete_link(pair.ends.index).await?;
+    match set_up().await {
+        Ok(bridge_mac) => {
+            let on_node = |name: &str, mac| Interface { name: name.to_owned(), mac, sandbox: String::new() };
+            let sandbox = call.attachment.netns_path.clone();
+            result.interfaces = vec![
+                on_node(&bridge.name, bridge_mac),
+                on_node(&pair.name, pair.ends.mac.to_string()),
+                Interface { sandbox, ..on_node(ifname, pair.peer_mac.to_string()) },
+            ];
+            Ok(())
+        }
+        Err(error) => {
+            netlink.delete_link(pair.ends.index).await?;
+            Err(error)
+        }
     }
-    outcome
 }
 
 struct Pair {
@@ -160,12 +170,10 @@ async fn add_pair(call: Call<'_>, config: &Config, inside: &NetNs, bridge: &OwnB
 }
 
 async fn set_up_container(inside: &NetNs, ifname: &str, index: u32, result: &AddResult) -> Result<(), Error> {
-    let sysctls =
-        [(format!("net/ipv6/conf/{ifname}/accept_dad"), "0"), (format!("net/ipv4/conf/{ifname}/arp_notify"), "1")];
-    let sysctls = sysctls.each_ref().map(|(key, value)| (key.as_str(), *value));
-    if let Err(error) = inside.write_sysctls(&sysctls) {
-        // As the real plugin has it: a kernel without IPv6 is no reason to fail.
-        tracing::debug!("{error}");
+    if !result.ips.is_empty() {
+        let [dad, notify] = ["ipv6/conf", "ipv4/conf"].map(|conf| format!("net/{conf}/{ifname}"));
+        let (dad, notify) = (dad + "/accept_dad", notify + "/arp_notify");
+        or_without(inside.write_sysctls(&[(&dad, "0"), (&notify, "1")]));
     }
     let mut requests = vec![Request::set_up(index, true)];
     requests.extend(result.ips.iter().map(|ip| Request::add_address(index, ip.address)));
@@ -173,6 +181,13 @@ async fn set_up_container(inside: &NetNs, ifname: &str, index: u32, result: &Add
         requests.push(Request::replace_route(&route_spec(route, result, index)?));
     }
     Ok(inside.with_netlink(async |netlink| netlink.apply(requests).await).await??)
+}
+
+/// Sysctls that a kernel without IPv6 does not have are no reason to fail.
+fn or_without(written: Result<(), KernelError>) {
+    if let Err(error) = written {
+        tracing::debug!("{error}");
+    }
 }
 
 /// The route as the kernel takes it. One without a next hop goes by the gateway of its family.
@@ -198,9 +213,7 @@ async fn set_up_node(
     let host = call.host;
     let accept_ra = [&bridge.name, &pair.name].map(|name| format!("net/ipv6/conf/{name}/accept_ra"));
     let accept_ra = accept_ra.each_ref().map(|key| (key.as_str(), "0"));
-    if let Err(error) = host.netns.write_sysctls(&accept_ra) {
-        tracing::debug!("{error}");
-    }
+    or_without(host.netns.write_sysctls(&accept_ra));
     if config.is_gateway {
         let forward = |v4| if v4 { ("net/ipv4/ip_forward", "1") } else { ("net/ipv6/conf/all/forwarding", "1") };
         let families =
