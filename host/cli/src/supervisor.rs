@@ -1,8 +1,165 @@
 //! What runs in a sandbox's supervisor: the emulator, and the service behind the control socket.
 
-use knetsim_sandbox::Seat;
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// The supervisor's main, until there is an emulator to put into it.
-pub(crate) fn supervise(_seat: Seat) -> i32 {
-    1
+use anyhow::Context;
+use knetsim_emulator::{Emulator, ExecSpec};
+use knetsim_model::protocol::{Reply, Request};
+use knetsim_model::{Event, Failure, Operation, Owner, Target};
+use knetsim_sandbox::{Child, Profile, Seat, Stdio};
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::control::server::{self, Answers, Incoming, Service};
+
+/// How long a command may take to end after its client has gone.
+const GRACE: Duration = Duration::from_secs(2);
+const SIGHUP: i32 = 1;
+const SIGKILL: i32 = 9;
+
+/// The supervisor's main: returns when a client said `down`, or somebody sent SIGTERM.
+pub(crate) fn supervise(seat: Seat) -> i32 {
+    match supervised(seat) {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            1
+        }
+    }
+}
+
+fn supervised(seat: Seat) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let done = runtime.block_on(async {
+        let name = seat.name().to_owned();
+        let (sandbox, listener) = seat.open()?;
+        listener.set_nonblocking(true)?;
+        let listener = UnixListener::from_std(listener)?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let emulator = Emulator::start(&name, sandbox.clone()).await?;
+        let service = Arc::new(Supervisor { emulator });
+        tokio::select! {
+            () = server::serve(listener, service) => Ok(()),
+            _ = terminate.recv() => Ok(()),
+            () = sandbox.ended() => anyhow::bail!("the node side has ended"),
+        }
+    });
+    // What still runs ends with the sandbox; nobody waits for it.
+    runtime.shutdown_background();
+    done
+}
+
+struct Supervisor {
+    emulator: Emulator,
+}
+
+impl Service for Supervisor {
+    async fn call(&self, call: Incoming) -> Result<Reply, Failure> {
+        let Incoming { request, descriptors, answers, signals } = call;
+        match request {
+            Request::Submit { operation, owner } => self.submit(operation, owner, &answers).await,
+            Request::Inspect => Ok(Reply::Inventory(self.emulator.inventory())),
+            Request::Watch => self.watch(&answers).await,
+            Request::Exec { target, command, env, tty, background } => {
+                let spec = spec(&target, command, env);
+                let child = match (background, tty) {
+                    (true, _) => {
+                        let child = self.emulator.spawn(&target, spec).await?;
+                        return Ok(Reply::Started { pid: child.pid });
+                    }
+                    (false, Some((rows, columns))) => {
+                        self.emulator.exec(&target, spec, Stdio::Pty(rows, columns)).await?
+                    }
+                    (false, None) => self.emulator.exec(&target, spec, Stdio::Fds(three(descriptors)?)).await?,
+                };
+                attend(child, &answers, signals).await
+            }
+            Request::Logs { target } => {
+                for (name, log) in self.emulator.logs(&target)? {
+                    answers.send(Reply::Log { name }, vec![log]).await;
+                }
+                Ok(Reply::Done)
+            }
+            Request::Run(_) => Err(Failure::unavailable("labs")),
+            Request::Down => Ok(Reply::Done),
+            Request::Signal { call, .. } => Err(Failure::invalid(format!("call {call} takes no signal"))),
+        }
+    }
+}
+
+impl Supervisor {
+    /// Carries an operation out and passes on what happens meanwhile.
+    async fn submit(&self, operation: Operation, owner: Owner, answers: &Answers) -> Result<Reply, Failure> {
+        let mut events = self.emulator.subscribe();
+        let mut work = std::pin::pin!(self.emulator.submit(operation, owner));
+        let result = loop {
+            tokio::select! {
+                result = &mut work => break result,
+                Ok(event) = events.recv() => answers.send(Reply::Event(event), vec![]).await,
+            }
+        };
+        while let Ok(event) = events.try_recv() {
+            answers.send(Reply::Event(event), vec![]).await;
+        }
+        result.map(|()| Reply::Done)
+    }
+
+    /// Passes on all events until the client goes.
+    async fn watch(&self, answers: &Answers) -> Result<Reply, Failure> {
+        let mut events = self.emulator.subscribe();
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                () = answers.gone() => return Ok(Reply::Done),
+            };
+            let event = match event {
+                Ok(event) => event,
+                Err(RecvError::Lagged(lost)) => Event::Warning { message: format!("{lost} events were missed") },
+                Err(RecvError::Closed) => return Ok(Reply::Done),
+            };
+            answers.send(Reply::Event(event), vec![]).await;
+        }
+    }
+}
+
+/// A learner's command: what it is, and what it may do.
+fn spec(target: &Target, mut command: Vec<String>, mut env: BTreeMap<String, String>) -> ExecSpec {
+    if command.is_empty() {
+        // Its prompt says where it is: a container has its worker's host name.
+        command = vec!["bash".to_owned(), "--norc".to_owned()];
+        env.entry("PS1".to_owned()).or_insert_with(|| format!("{target}:\\w# "));
+    }
+    ExecSpec { command, env, profile: Profile::Node }
+}
+
+fn three(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 3], Failure> {
+    descriptors.try_into().map_err(|_| Failure::invalid("three descriptors belong beside `exec`"))
+}
+
+/// Waits for a command's end and passes signals on; ends it where its client goes.
+async fn attend(
+    mut child: Child,
+    answers: &Answers,
+    mut signals: tokio::sync::mpsc::Receiver<i32>,
+) -> Result<Reply, Failure> {
+    if let Some(terminal) = child.terminal.take() {
+        answers.send(Reply::Terminal, vec![terminal]).await;
+    }
+    let failed = |error| Failure::failed("signal", &error);
+    loop {
+        tokio::select! {
+            exit = child.wait() => return Ok(Reply::Exited { status: exit.status() }),
+            Some(signal) = signals.recv() => child.signal(signal).await.map_err(failed)?,
+            () = answers.gone() => {
+                child.signal(SIGHUP).await.map_err(failed)?;
+                let ended = tokio::time::timeout(GRACE, child.wait()).await;
+                child.signal(SIGKILL).await.map_err(failed)?;
+                return Ok(Reply::Exited { status: ended.unwrap_or_else(|_| knetsim_sandbox::Exit::Signal(SIGKILL)).status() });
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
 use knetsim_kernel::files;
-use knetsim_model::{Failure, Target};
+use knetsim_model::{Code, Failure, Target};
 use knetsim_sandbox::{Child, Profile, SandboxError, Spawn, Stdio};
 
 use crate::Emulator;
@@ -107,6 +107,15 @@ const NODE: &str = "var/log";
 /// Where the logs of a node's containers lie, as on a real one.
 const CONTAINERS: &str = "var/log/containers";
 
+/// A program that is not there is [`Code::Unavailable`], one that can't be run [`Code::Denied`].
 fn failure(target: &Target, error: &SandboxError) -> Failure {
-    Failure::failed(format!("exec in {target}"), error)
+    let code = match error {
+        SandboxError::Step { source, .. } => match source.kind() {
+            std::io::ErrorKind::NotFound => Code::Unavailable,
+            std::io::ErrorKind::PermissionDenied => Code::Denied,
+            _ => Code::Failed,
+        },
+        _ => Code::Failed,
+    };
+    Failure { code, ..Failure::failed(format!("exec in {target}"), error) }
 }
