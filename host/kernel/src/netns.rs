@@ -41,6 +41,13 @@ impl PartialEq for NetNs {
 
 impl Eq for NetNs {}
 
+impl AsFd for NetNs {
+    /// The descriptor that keeps it alive.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
 impl NetNs {
     /// The namespace that a descriptor of its nsfs file refers to. Refused where it is none of a network.
     pub fn from_fd(file: OwnedFd) -> Result<Self, KernelError> {
@@ -78,11 +85,6 @@ impl NetNs {
     /// Its inode, the number that `lsns` and `readlink /proc/PID/ns/net` show.
     pub fn inode(&self) -> u64 {
         self.inode
-    }
-
-    /// The descriptor that keeps it alive.
-    pub fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
     }
 
     /// Does `work` inside, on a scratch thread that ends before this returns. Blocks: for short work.

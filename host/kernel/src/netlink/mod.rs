@@ -30,6 +30,7 @@ use crate::error::KernelError;
 use crate::netns::NetNs;
 
 mod addresses;
+mod devices;
 mod links;
 mod mac;
 mod neighbours;
@@ -43,8 +44,9 @@ pub(crate) mod observe {
     pub(crate) use super::routes::observe as route;
 }
 
+pub use devices::{Bridge, Veth, VxlanSpec};
+pub use links::Ends;
 pub(crate) use links::Names;
-pub use links::{Bridge, Ends, Veth, VxlanSpec};
 pub use mac::{BadMac, Mac};
 pub use routes::{RouteKind, RouteSpec};
 
