@@ -24,7 +24,7 @@ use knetsim_sandbox::Sandbox;
 use tokio::sync::broadcast;
 
 pub use exec::ExecSpec;
-pub use observe::MAX_FILE;
+pub use observe::{MAX_FILE, MAX_NAMES};
 pub use probe::{MAX_BODY, Tries};
 
 use fabric::Fabric;

@@ -14,6 +14,8 @@ use crate::Emulator;
 
 /// The longest file that [`Emulator::read_file`] gives whole.
 pub const MAX_FILE: u64 = 1 << 20;
+/// The most names that [`Emulator::list_folder`] gives.
+pub const MAX_NAMES: usize = 10_000;
 /// How deep to look for processes below the supervisor's own view: B's pid namespace is one below.
 const PID_DEPTH: usize = 1;
 
@@ -136,14 +138,31 @@ impl Emulator {
         let inside = path.trim_start_matches('/').to_owned();
         let doing = format!("{name}: file {path}");
         let read = tokio::task::spawn_blocking(move || files::read(&node.place.files, &inside, MAX_FILE));
-        match read.await {
-            Ok(Ok(content)) => Ok(content),
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(Failure::not_found(format!("{doing}: there is no such file")))
+        found(&doing, read.await.map_err(std::io::Error::other).flatten())
+    }
+
+    /// `ls -p`, of one of a node's own folders: its names, sorted, those of folders with a `/` at their end.
+    ///
+    /// # Errors
+    /// There is no such folder, it lies elsewhere, or it holds more than [`MAX_NAMES`].
+    pub async fn list_folder(&self, name: &NodeName, path: &str) -> Result<Vec<String>, Failure> {
+        let node = self.state().node(name)?;
+        let inside = format!("./{}", path.trim_start_matches('/'));
+        let doing = format!("{name}: folder {path}");
+        let list = tokio::task::spawn_blocking(move || {
+            let mut names = Vec::new();
+            for entry in node.place.files.read_dir(inside)?.take(MAX_NAMES + 1) {
+                let entry = entry?;
+                let end = if entry.file_type()?.is_dir() { "/" } else { "" };
+                names.push(format!("{}{end}", entry.file_name().to_string_lossy()));
             }
-            Ok(Err(error)) => Err(Failure::failed(doing, &error)),
-            Err(error) => Err(Failure::failed(doing, &error)),
-        }
+            names.sort();
+            match names.len() <= MAX_NAMES {
+                true => Ok(names),
+                false => Err(std::io::Error::other(format!("it holds more than {MAX_NAMES} names"))),
+            }
+        });
+        found(&doing, list.await.map_err(std::io::Error::other).flatten())
     }
 
     /// What the kernel announced since the sandbox began, the oldest first, and how much was dropped.
@@ -190,6 +209,14 @@ impl Emulator {
         let done = done.map_err(|error| Failure::failed(format!("{target}: {what}"), &error))?;
         done.map_err(|error| refused(target, what, &error))
     }
+}
+
+/// What was read of a node's own files, or why it was not.
+fn found<T>(doing: &str, read: std::io::Result<T>) -> Result<T, Failure> {
+    read.map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Failure::not_found(format!("{doing}: there is none")),
+        _ => Failure::failed(doing, &error),
+    })
 }
 
 fn refused(target: &Target, what: &str, error: &KernelError) -> Failure {

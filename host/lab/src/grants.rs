@@ -1,0 +1,118 @@
+//! Grants: what a lab may use, by name. The author asks for them in lab.toml, the person who runs
+//! the lab gives them; what the lab imports says nothing, for compilers import what it never uses.
+
+use std::fmt;
+use std::str::FromStr;
+
+use knetsim_model::{Code, Failure};
+
+use crate::error::LabError;
+
+/// Something that a lab may be allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grant {
+    /// Look at the kernel's state, at etcd, logs and files.
+    Observe,
+    /// Send pings and requests.
+    Probe,
+    /// Make, change and delete clusters.
+    Clusters,
+    /// Make, change and delete workers and scratch nodes, set links up and down.
+    Workers,
+    /// Make and delete containers.
+    Containers,
+    /// Run commands without the right to make or enter namespaces.
+    Exec,
+    /// Run commands as a learner does, namespaces included.
+    ExecNode,
+}
+
+impl Grant {
+    /// All that this knetsim knows.
+    pub const ALL: [Grant; 7] = [
+        Grant::Observe,
+        Grant::Probe,
+        Grant::Clusters,
+        Grant::Workers,
+        Grant::Containers,
+        Grant::Exec,
+        Grant::ExecNode,
+    ];
+
+    /// Its name in lab.toml and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Grant::Observe => "observe",
+            Grant::Probe => "probe",
+            Grant::Clusters => "clusters",
+            Grant::Workers => "workers",
+            Grant::Containers => "containers",
+            Grant::Exec => "exec",
+            Grant::ExecNode => "exec-node",
+        }
+    }
+
+    /// What it allows, for the person who is asked: `make, change and delete clusters`.
+    pub fn allows(self) -> &'static str {
+        match self {
+            Grant::Observe => "look at devices, routes, rules, processes, files and logs of the sandbox",
+            Grant::Probe => "send pings and requests inside the sandbox",
+            Grant::Clusters => "make, change and delete clusters",
+            Grant::Workers => "make, change and delete workers and scratch nodes, set links up and down",
+            Grant::Containers => "make and delete containers",
+            Grant::Exec => "run commands on nodes and in containers",
+            Grant::ExecNode => "run commands that make and enter namespaces on the node side",
+        }
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Grant {
+    type Err = LabError;
+    fn from_str(name: &str) -> Result<Self, LabError> {
+        Grant::ALL.into_iter().find(|grant| grant.as_str() == name).ok_or_else(|| {
+            let known = Grant::ALL.map(Grant::as_str).join(", ");
+            LabError::Option(format!("there is no grant `{}`; there are: {known}", name.escape_debug()))
+        })
+    }
+}
+
+/// What one lab was granted. Asked where something is opened or made, never again.
+#[derive(Clone, Debug)]
+pub(crate) struct Rights {
+    lab: String,
+    granted: Vec<Grant>,
+}
+
+impl Rights {
+    /// The rights of the lab of that name.
+    pub(crate) fn new(lab: &str, granted: &[String]) -> Result<Self, LabError> {
+        let granted = granted.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
+        Ok(Rights { lab: lab.to_owned(), granted })
+    }
+
+    /// The lab that has them.
+    pub(crate) fn lab(&self) -> &str {
+        &self.lab
+    }
+
+    /// Refuses what was not granted, and says how it could be.
+    pub(crate) fn need(&self, grant: Grant) -> Result<(), Failure> {
+        if self.granted.contains(&grant) {
+            return Ok(());
+        }
+        let lab = &self.lab;
+        Err(Failure::new(
+            Code::Denied,
+            format!(
+                "`{lab}` asked for `{grant}` but was not granted it. Run it with `--allow {grant}`, \
+                 or let its author ask for it under `[grants]` in lab.toml."
+            ),
+        ))
+    }
+}

@@ -1,0 +1,168 @@
+//! The capabilities: what the WIT package `knetsim:lab` promises, by calls of the emulator.
+//!
+//! Each has three phases: [`link`] offers all to every lab; [`Rights`] says, from what was granted, what a lab may
+//! open; [`State::new`] makes one instance's empty table of handles. A handle in that table is the proof
+//! that its grant was checked; a lab holds only numbers into a table of its own.
+
+#![allow(unreachable_pub, reason = "the bindings re-export the types of handles")]
+
+mod clusters;
+mod containers;
+mod exec;
+mod info;
+mod memory;
+mod observe;
+mod probe;
+mod records;
+mod ruleset;
+mod workers;
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use knetsim_emulator::Emulator;
+use knetsim_model::{ClusterName, Code, ContainerName, Failure, NodeName, Operation, Owner};
+use tokio::sync::Semaphore;
+use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
+use wasmtime_wasi::cli::{StdinStream, StdoutStream};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::grants::Rights;
+use crate::limits::{Limit, Limits};
+use memory::Memory;
+
+/// The most that one call of a lab may pass to the host, in bytes.
+pub(crate) const MAX_ARGUMENTS: usize = 16 << 20;
+/// The most handles that a lab may hold, those of its streams included.
+const MAX_HANDLES: usize = 10_000;
+/// The most random bytes of one call.
+const MAX_RANDOM: u64 = 1 << 20;
+
+mod bindings {
+    #![allow(missing_docs, reason = "made from the WIT files, which are documented")]
+    wasmtime::component::bindgen!({
+        path: "../../guest-sdk/wit",
+        world: "imports",
+        imports: {
+            "knetsim:lab/clusters.[method]cluster.name": trappable,
+            "knetsim:lab/workers.[method]worker.name": trappable,
+            "knetsim:lab/workers.[method]scratch-node.name": trappable,
+            "knetsim:lab/containers.[method]container.name": trappable,
+            "knetsim:lab/exec.[method]place.target": trappable,
+            "knetsim:lab/exec.[method]process.pid": trappable,
+            "knetsim:lab/probe.[method]prober.target": trappable,
+            "knetsim:lab/observe.[method]observer.target": trappable,
+            default: async | trappable,
+        },
+        with: {
+            "knetsim:lab/clusters.cluster": super::clusters::Cluster,
+            "knetsim:lab/workers.worker": super::workers::Worker,
+            "knetsim:lab/workers.scratch-node": super::workers::ScratchNode,
+            "knetsim:lab/containers.container": super::containers::Container,
+            "knetsim:lab/exec.place": super::exec::Place,
+            "knetsim:lab/exec.process": super::exec::Process,
+            "knetsim:lab/probe.prober": super::probe::Prober,
+            "knetsim:lab/observe.observer": super::observe::Observer,
+        },
+        trappable_error_type: { "knetsim:lab/types.error" => knetsim_model::Failure },
+    });
+}
+use bindings::knetsim::lab as wit;
+
+/// Offers everything that a lab may import: all of knetsim's and, for compilers import what labs never use, all
+/// of WASI 0.2 but http.
+pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    bindings::Imports::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+}
+
+/// WASI over an empty context: no files, no sockets, no environment; streams, clocks, randomness, arguments.
+pub(crate) fn wasi<'a>(
+    args: impl Iterator<Item = &'a String>,
+    stdin: impl StdinStream + 'static,
+    stdout: impl StdoutStream + 'static,
+    stderr: impl StdoutStream + 'static,
+) -> WasiCtx {
+    let mut wasi = WasiCtx::builder();
+    wasi.args(&args.collect::<Vec<_>>()).stdin(stdin).stdout(stdout).stderr(stderr);
+    wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false).max_random_size(MAX_RANDOM);
+    wasi.build()
+}
+
+/// One instance of a lab.
+pub(crate) struct State {
+    emulator: Emulator,
+    rights: Rights,
+    limits: Arc<Limits>,
+    made: Made,
+    processes: Arc<Semaphore>,
+    table: ResourceTable,
+    wasi: WasiCtx,
+    pub(crate) memory: Memory,
+}
+
+/// What the lab made and has not deleted: the limits count it.
+#[derive(Default)]
+struct Made {
+    nodes: BTreeSet<NodeName>,
+    containers: BTreeSet<(ClusterName, ContainerName)>,
+}
+
+impl State {
+    pub(crate) fn new(emulator: Emulator, rights: Rights, limits: Arc<Limits>, wasi: WasiCtx) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        let processes = usize::try_from(limits.get(Limit::Processes)).unwrap_or(usize::MAX);
+        let processes = Arc::new(Semaphore::new(processes.min(Semaphore::MAX_PERMITS)));
+        let memory = Memory::new(limits.clone());
+        State { emulator, rights, limits, made: Made::default(), processes, table, wasi, memory }
+    }
+
+    async fn submit(&mut self, operation: Operation) -> Result<(), Failure> {
+        self.emulator.submit(operation, Owner::Lab(self.rights.lab().to_owned())).await
+    }
+
+    /// Refuses `more` of something where `there` are as many as may be.
+    fn room(&self, limit: Limit, there: usize, more: u64) -> Result<(), Failure> {
+        match (there as u64).saturating_add(more) <= self.limits.get(limit) {
+            true => Ok(()),
+            false => Err(self.limits.reached(limit)),
+        }
+    }
+
+    /// Gives a handle to the lab.
+    fn hand_out<T: Send + 'static>(&mut self, handle: T) -> Result<Resource<T>, Failure> {
+        self.table.push(handle).map_err(|_| {
+            Failure::new(Code::Limit, format!("a lab can hold {MAX_HANDLES} handles; drop some before you open more"))
+        })
+    }
+
+    /// What a handle stands for.
+    fn handle<T: 'static>(&self, handle: &Resource<T>) -> Result<&T, Failure> {
+        self.table.get(handle).map_err(|error| Failure::failed("use a handle", &error))
+    }
+
+    fn drop_handle<T: 'static>(&mut self, handle: Resource<T>) -> wasmtime::Result<()> {
+        self.table.delete(handle)?;
+        Ok(())
+    }
+}
+
+/// Reads a name that the lab gave.
+fn name<T: FromStr<Err: Display>>(text: &str) -> Result<T, Failure> {
+    text.parse().map_err(|error: T::Err| Failure::invalid(error.to_string()))
+}
+
+impl wit::types::Host for State {
+    fn convert_error(&mut self, failure: Failure) -> wasmtime::Result<wit::types::Error> {
+        Ok(wit::types::Error { code: failure.code.as_str().to_owned(), message: failure.message })
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
