@@ -117,6 +117,12 @@ pub fn make_private() -> Result<()> {
         .map_err(KernelError::doing("make / private"))
 }
 
+/// Lets what is mounted below a mount be seen in the copies that are made of it, `mount --make-shared`.
+pub fn make_shared(path: &Path) -> Result<()> {
+    mount_change(path, MountPropagationFlags::SHARED)
+        .map_err(KernelError::doing(format!("make {} shared", path.display())))
+}
+
 /// Takes away what is mounted last on a path, `umount -l`; a symbolic link is not followed.
 pub fn detach(path: &Path) -> Result<()> {
     unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)

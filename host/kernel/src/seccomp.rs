@@ -100,6 +100,9 @@ const SPACES: &[i32] = &[
     libc::CLONE_NEWNET,
 ];
 
+/// Those that nobody needs by hand: the one makes capabilities, the other shows the host's cgroups.
+const NOT_BY_HAND: &[i32] = &[libc::CLONE_NEWUSER, libc::CLONE_NEWCGROUP];
+
 /// Families of sockets that namespaces divide. Others, such as AF_VSOCK to the host of a virtual machine, are not there.
 const FAMILIES: &[i32] = &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_PACKET];
 
@@ -108,12 +111,12 @@ const FAMILIES: &[i32] = &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::A
 pub struct Filter(Vec<BpfProgram>);
 
 impl Filter {
-    /// Compiles a filter. `by_hand` allows mounts, namespaces (but of users) and tracing of other processes;
+    /// Compiles a filter. `by_hand` allows mounts, namespaces (but of users and cgroups) and tracing of other processes;
     /// `one_id` lets `setgroups` seem to succeed, which programs insist on that drop their privileges and which
     /// can't work where a single id is mapped.
     pub fn new(by_hand: bool, one_id: bool) -> Result<Filter> {
         let mut refused: BTreeMap<i64, Vec<SeccompRule>> = NEVER.iter().map(|call| (*call, Vec::new())).collect();
-        let spaces = if by_hand { &[libc::CLONE_NEWUSER] } else { SPACES };
+        let spaces = if by_hand { NOT_BY_HAND } else { SPACES };
         if !by_hand {
             refused.extend(BY_HAND.iter().map(|call| (*call, Vec::new())));
         }
@@ -228,7 +231,9 @@ mod tests {
     #[test]
     fn by_hand_they_are_made_but_of_users() {
         under(Filter::new(true, false).unwrap(), || {
-            assert_eq!(errno(libc::SYS_unshare, [i64::from(libc::CLONE_NEWUSER), 0, 0]), libc::EPERM);
+            for space in NOT_BY_HAND {
+                assert_eq!(errno(libc::SYS_unshare, [i64::from(*space), 0, 0]), libc::EPERM);
+            }
             assert_eq!(errno(libc::SYS_setns, [-1, 0, 0]), libc::EBADF);
             assert_eq!(errno(libc::SYS_move_mount, [-1, 0, -1]), libc::EFAULT);
             for call in NEVER {

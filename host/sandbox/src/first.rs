@@ -82,9 +82,12 @@ impl First<'_> {
     fn bring_up(&mut self, listener: UnixListener, supervise: impl FnOnce(Seat) -> i32) -> Result<Pid> {
         self.enter()?;
         root::build(std::mem::take(&mut self.sources), &self.options.limits)?;
-        // One more user namespace, the node side's, and none inside that.
-        let path = "/proc/sys/user/max_user_namespaces";
-        std::fs::write(path, "1").map_err(step(|| format!("writing to {path}")))?;
+        // One more user namespace, the node side's, and none inside that. No cgroup namespace: who owns one may
+        // mount the tree of cgroups, and write to what the user owns in it.
+        for (kind, most) in [("user", "1"), ("cgroup", "0")] {
+            let path = format!("/proc/sys/user/max_{kind}_namespaces");
+            std::fs::write(&path, most).map_err(step(|| format!("writing to {path}")))?;
+        }
         null_streams(true)?;
         if let Some(log) = self.log.take() {
             write_to(log)?;

@@ -5,7 +5,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio as StdStdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use knetsim_model::NodeName;
 use knetsim_sandbox::{Exit, NodeSpec, Options, Profile, Sandbox, Seat, Spawn, Stdio, launch};
@@ -156,4 +156,23 @@ pub async fn output(sandbox: &Sandbox, mut spawn: Spawn) -> (Exit, String) {
 /// Runs a shell script to its end.
 pub async fn shell(sandbox: &Sandbox, profile: Profile, on: Option<&str>, script: &str) -> (Exit, String) {
     output(sandbox, spawn(profile, on, &["bash", "-c", script])).await
+}
+
+/// Runs a learner's script that has to succeed; what it wrote, without the last line's end.
+pub async fn ok(sandbox: &Sandbox, on: Option<&str>, script: &str) -> String {
+    let (exit, text) = shell(sandbox, Profile::Node, on, &format!("set -e\n{script}")).await;
+    assert_eq!(exit, Exit::Code(0), "{script}: {text}");
+    text.trim_end().to_owned()
+}
+
+/// Runs a script again and again until it writes that.
+pub async fn poll_until(sandbox: &Sandbox, script: &str, wanted: &str) {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let (_, text) = shell(sandbox, Profile::Node, None, script).await;
+        if text.trim_end() == wanted {
+            return;
+        }
+        assert!(Instant::now() < until, "{script}: {text}, not {wanted}");
+    }
 }
