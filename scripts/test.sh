@@ -4,19 +4,25 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 scripts/wasm-target.sh >/dev/null
-cargo build --locked --package knetsim # what the tests of the whole program run
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 status=0
 cargo test --locked --no-fail-fast "$@" 2>&1 | tee "$output" || status=$?
 
-# cargo prints a result for each crate: the sum of them, and what failed, at the end.
+# The results of all programs together, and what failed, at the end. Of a program the last result counts: a test that
+# runs in namespaces of its own prints one more when it fails.
 awk -v user="$(id -un)" '
-    /^test result:/ { passed += $4; failed += $6; ignored += $8 }
-    /^test .* \.\.\. FAILED$/ { names = names "    " $2 "\n" }
+    function count(   n) {
+        if (split(result, n, " ") > 1) { passed += n[4]; failed += n[6]; ignored += n[8] }
+        result = ""
+    }
+    /^ +(Running|Doc-tests) / { count() }
+    /^test result: / { result = $0 }
+    /^test .* \.\.\. FAILED/ && !seen[$0]++ { names = names "    " $0 "\n" }
     END {
-        if (names) printf "\nFailed, as %s:\n%s", user, names
-        if (ignored) printf "%d ignored: a test that does not run is no test\n", ignored
+        count()
+        if (names) printf "\nAs %s:\n%s", user, names
+        if (ignored) printf "\n%d ignored: a test that does not run is no test\n", ignored
         printf "\ntests: %d passed, %d failed\n", passed, failed
         exit (failed || ignored || !passed)
     }' "$output" || status=1
