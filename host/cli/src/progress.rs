@@ -22,11 +22,13 @@ pub(crate) fn report(event: &Event) {
 /// The steps of one long operation.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
+    /// Whether each object is named, too.
+    objects: bool,
 }
 
 impl Progress {
-    /// Begins to show them, on a terminal.
-    pub(crate) fn begin(what: &str) -> Progress {
+    /// Begins to show them; with `objects`, what was created and deleted stays to be read.
+    pub(crate) fn begin(what: &str, objects: bool) -> Progress {
         let bar = std::io::stderr().is_terminal().then(ProgressBar::new_spinner);
         if let Some(bar) = &bar {
             if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {pos}/{len}") {
@@ -35,7 +37,7 @@ impl Progress {
             bar.set_message(what.to_owned());
             bar.enable_steady_tick(Duration::from_millis(100));
         }
-        Progress { bar }
+        Progress { bar, objects }
     }
 
     /// Shows an event: steps move the bar, warnings stay above it.
@@ -47,9 +49,9 @@ impl Progress {
                 bar.set_message(what.clone());
             }
             (Event::Progress { what, done, total }, None) => output::say(format_args!("[{done}/{total}] {what}")),
-            (Event::Created { .. } | Event::Deleted { .. }, _) => {}
-            (Event::DaemonEnded { .. } | Event::Warning { .. }, Some(bar)) => bar.suspend(|| report(event)),
-            (Event::DaemonEnded { .. } | Event::Warning { .. }, None) => report(event),
+            (Event::Created { .. } | Event::Deleted { .. }, _) if !self.objects => {}
+            (other, Some(bar)) => bar.suspend(|| report(other)),
+            (other, None) => report(other),
         }
     }
 }

@@ -33,9 +33,10 @@ pub(crate) async fn run(
     let signals = Signals::new()?;
     let call = client.send(request, &beside).await?;
     drop((stdin, stdout, stderr));
-    if interactive {
+    match interactive {
         // Ends with this program: reading a terminal can't be called off.
-        std::thread::spawn(move || copy_stdin(to_stdin));
+        true => drop(std::thread::spawn(move || copy_stdin(to_stdin))),
+        false => drop(to_stdin),
     }
     let (ended, end) = watch::channel(false);
     let stdout = pour(from_stdout.into(), tokio::io::stdout(), end.clone())?;
@@ -113,29 +114,37 @@ fn pour(
     let from = pipe::Receiver::from_owned_fd_unchecked(from).context("watching a pipe")?;
     Ok(tokio::spawn(async move {
         let mut chunk = vec![0; 64 << 10];
-        loop {
-            let read = match from.try_read(&mut chunk) {
-                Ok(0) => break,
-                Ok(read) => read,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    if *end.borrow() {
-                        break;
+        while !*end.borrow() {
+            match from.try_read(&mut chunk) {
+                Ok(read @ 1..) => {
+                    // Nobody reads any more: closing the pipe tells the program by SIGPIPE, as in any pipeline.
+                    if write(&mut to, &chunk[..read]).await.is_err() {
+                        return;
                     }
-                    tokio::select! {
-                        ready = from.readable() => if ready.is_err() { break },
-                        _ = end.changed() => {}
-                    }
-                    continue;
                 }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => tokio::select! {
+                    ready = from.readable() => if ready.is_err() { return },
+                    _ = end.changed() => {}
+                },
                 // EIO is how a terminal's master says that nobody has the other end open.
-                Err(_) => break,
-            };
-            // Nobody reads any more: closing the pipe tells the program by SIGPIPE, as in any pipeline.
-            if to.write_all(&chunk[..read]).await.is_err() || to.flush().await.is_err() {
-                break;
+                Ok(0) | Err(_) => return,
+            }
+        }
+        // What there was when the program ended, as the kernel knows it: the runtime may not have been told yet,
+        // and more may come for ever.
+        let mut left = usize::try_from(rustix::io::ioctl_fionread(&from).unwrap_or(0)).unwrap_or(0);
+        while let Ok(read @ 1..) = rustix::io::read(&from, &mut chunk[..]) {
+            left = left.saturating_sub(read);
+            if write(&mut to, &chunk[..read]).await.is_err() || left == 0 {
+                return;
             }
         }
     }))
+}
+
+async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
+    to.write_all(bytes).await?;
+    to.flush().await
 }
 
 /// Copies keys to the terminal inside.

@@ -106,10 +106,12 @@ impl State {
     }
 
     pub(crate) fn inventory(&self, sandbox: &str) -> Inventory {
+        let mut nodes: Vec<_> = self.nodes.values().map(|node| node.info()).collect();
+        nodes.sort_by_key(|node| node.number);
         Inventory {
             sandbox: sandbox.to_owned(),
             clusters: self.clusters.values().map(|cluster| cluster.info()).collect(),
-            nodes: self.nodes.values().map(|node| node.info()).collect(),
+            nodes,
             containers: self.containers.values().map(|container| container.info()).collect(),
         }
     }

@@ -176,8 +176,8 @@ impl StateFolder {
             self.remove_file(file)?;
         }
         match std::fs::remove_dir(&self.path) {
-            // Somebody took it already for a new sandbox, or keeps files of his own there.
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            // Somebody took it already for a new sandbox, or keeps files of his own there; or removed it, too.
+            Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => Ok(()),
             done => done.map_err(step(|| format!("removing {}", self.path.display()))),
         }
     }

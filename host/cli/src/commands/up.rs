@@ -50,7 +50,7 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     }
     let detach = args.detach;
     let fresh = Fresh::launch(&options(name, args)?)?;
-    let brought_up = fresh.talk(async |client| bring_up(client, file.unwrap_or_else(Topology::course)).await);
+    let brought_up = fresh.talk(async |client| bring_up(client, file.unwrap_or_else(Topology::course), false).await);
     if detach && brought_up.is_ok() {
         output::say(format_args!("in the background; `knetsim inspect` shows it, `knetsim down` ends it"));
         return Ok(0);
@@ -81,17 +81,18 @@ fn options(name: &str, args: Args) -> anyhow::Result<Options> {
 }
 
 /// Makes what the topology says, and says what came of it.
-async fn bring_up(mut client: Client, topology: Topology) -> anyhow::Result<()> {
-    let progress = Progress::begin("starting");
+async fn bring_up(mut client: Client, topology: Topology, running: bool) -> anyhow::Result<()> {
+    let progress = Progress::begin("starting", running);
     client.submit(Operation::Apply { topology }, |event| progress.show(&event)).await?;
     drop(progress);
     let inventory = client.inspect().await?;
+    let (clusters, nodes, containers) = (inventory.clusters.len(), inventory.nodes.len(), inventory.containers.len());
     output::say(format_args!(
-        "{} is up: {} clusters, {} nodes, {} containers",
+        "{} is up: {}, {}, {}",
         inventory.sandbox,
-        inventory.clusters.len(),
-        inventory.nodes.len(),
-        inventory.containers.len()
+        output::count(clusters, "cluster"),
+        output::count(nodes, "node"),
+        output::count(containers, "container")
     ));
     Ok(())
 }
@@ -124,6 +125,6 @@ fn change(name: &str, args: &Args, topology: Option<Topology>) -> anyhow::Result
         let message = format!("sandbox {name} is running; --mount and its like need a new one: `knetsim down` first");
         return Err(Failure::invalid(message).into());
     }
-    sandboxes::talk(Some(name), async |client| bring_up(client, topology).await)?;
+    sandboxes::talk(Some(name), async |client| bring_up(client, topology, true).await)?;
     Ok(0)
 }

@@ -16,10 +16,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     let topology = topology::read(&args.file)?;
     let containers: usize = topology.clusters.values().map(|cluster| cluster.containers.len()).sum();
     output::say(format_args!(
-        "{} is right: {} clusters, {containers} containers, {} scratch nodes",
+        "{} is right: {}, {}, {}",
         topology::name_of(&args.file),
-        topology.clusters.len(),
-        topology.scratch.len()
+        output::count(topology.clusters.len(), "cluster"),
+        output::count(containers, "container"),
+        output::count(topology.scratch.len(), "scratch node")
     ));
     Ok(0)
 }

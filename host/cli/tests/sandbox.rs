@@ -1,0 +1,293 @@
+//! The program with real sandboxes: brought up, used, ended. Scratch nodes do, so it is quick.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A folder for state of its own, in which every sandbox ends with the test.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Home {
+        Home(tempfile::tempdir().unwrap())
+    }
+
+    /// With a sandbox in the background that has the scratch node `box`.
+    fn with_sandbox() -> Home {
+        let home = Home::new();
+        home.apply("scratch: [box]\n", &["up", "-d"]);
+        home
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_knetsim"));
+        command.args(arguments).env("KNETSIM_STATE", self.state()).env_remove("KNETSIM_NAME").stdin(Stdio::null());
+        command
+    }
+
+    fn state(&self) -> std::path::PathBuf {
+        self.0.path().join("state")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::from(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs a command that must succeed, and returns what it printed.
+    fn must(&self, arguments: &[&str]) -> String {
+        let ran = self.run(arguments);
+        assert_eq!(ran.status, 0, "{arguments:?}: {}", ran.err);
+        ran.out
+    }
+
+    fn apply(&self, topology: &str, up: &[&str]) -> Ran {
+        let file = self.0.path().join("lab.yaml");
+        std::fs::write(&file, topology).unwrap();
+        let ran = Ran::from(self.command(up).arg("-t").arg(file).output().unwrap());
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        ran
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let ran = self.run(&["down", "--all"]);
+        if !std::thread::panicking() {
+            assert_eq!(ran.status, 0, "{}", ran.err);
+        }
+    }
+}
+
+struct Ran {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Ran {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ran { status: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+/// Polls until it holds; what it stands for is in the caller's message.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(10), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Sends a signal to a process that this test started.
+fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+}
+
+#[test]
+fn a_sandbox_in_the_background_lives_until_down() {
+    let home = Home::with_sandbox();
+    assert_eq!(home.must(&["ls", "-o", "name"]), "default\n");
+    assert_eq!(home.must(&["inspect", "-o", "name"]), "node/box\n");
+    let again = home.run(&["up", "-d"]);
+    assert_eq!(again.status, 4, "{}", again.err);
+    assert!(again.err.contains("knetsim up -t FILE"), "{}", again.err);
+    home.must(&["down"]);
+    assert_eq!(home.must(&["ls", "-o", "name"]), "");
+    assert_eq!(std::fs::read_dir(home.state()).unwrap().count(), 0);
+    assert_eq!(home.run(&["down"]).status, 3);
+}
+
+#[test]
+fn a_commands_streams_and_status_are_kept() {
+    let home = Home::with_sandbox();
+    let ran = home.run(&["exec", "box", "--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
+    assert_eq!((ran.status, ran.out.as_str(), ran.err.as_str()), (7, "out\n", "err\n"));
+    assert_eq!(home.run(&["exec", "box", "--", "sh", "-c", "kill -TERM $$"]).status, 143);
+    assert_eq!(home.run(&["exec", "box", "nonexistent"]).status, 127);
+    assert_eq!(home.run(&["exec", "box", "/etc/hosts"]).status, 126);
+    assert_eq!(home.run(&["exec", "nobox", "true"]).status, 125);
+    assert_eq!(home.must(&["exec", "-e", "A=b c", "box", "--", "sh", "-c", "echo $A"]), "b c\n");
+    // Nothing of what was written last is lost, and what a command leaves behind does not hold it up.
+    let start = Instant::now();
+    let lines = home.must(&["exec", "box", "--", "sh", "-c", "sleep 60 & seq 200000"]);
+    assert_eq!(lines.lines().last(), Some("200000"));
+    home.must(&["exec", "box", "--", "sh", "-c", "yes & sleep 0.1"]);
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn standard_input_is_passed_on_when_asked() {
+    let home = Home::with_sandbox();
+    let text = "x".repeat(300_000);
+    let mut child = home.command(&["exec", "-i", "box", "wc", "-c"]);
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert_eq!(Ran::from(child.wait_with_output().unwrap()).out, "300000\n");
+    let mut without = home.command(&["exec", "box", "wc", "-c"]);
+    let without = without.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    assert_eq!(Ran::from(without.wait_with_output().unwrap()).out, "0\n");
+}
+
+/// A command that says when it is ready.
+fn start(home: &Home, script: &str) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = home.command(&["exec", "box", "--", "sh", "-c", script]);
+    let mut child = child.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    (child, out)
+}
+
+#[test]
+fn signals_are_passed_on() {
+    let home = Home::with_sandbox();
+    let (mut child, mut out) = start(&home, "trap 'echo got it; exit 9' INT; echo ready; while :; do sleep 0.1; done");
+    signal(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(9));
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "got it\n");
+}
+
+#[test]
+fn a_killed_client_ends_its_command_and_nothing_else() {
+    let home = Home::with_sandbox();
+    let runs = |what: &str| home.must(&["exec", "base", "--", "ps", "-eo", "args"]).contains(what);
+    home.must(&["exec", "-d", "box", "sleep", "4321"]);
+    let (mut child, _out) = start(&home, "echo ready; exec sleep 1234");
+    assert!(runs("sleep 1234"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    eventually("sleep 1234 goes on without its client", || !runs("sleep 1234"));
+    assert!(runs("sleep 4321"));
+}
+
+#[test]
+fn a_command_in_the_background_has_a_log() {
+    let home = Home::with_sandbox();
+    let pid = home.must(&["exec", "-d", "box", "--", "sh", "-c", "seq 5; echo wrong >&2"]);
+    assert!(pid.trim().parse::<u32>().is_ok(), "{pid}");
+    eventually("the log has all", || home.run(&["logs", "box"]).out == "1\n2\n3\n4\n5\nwrong\n");
+    assert_eq!(home.must(&["logs", "box", "-n", "2"]), "5\nwrong\n");
+    let mut follow = home.command(&["logs", "-f", "box"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    assert_eq!(lines.nth(5).unwrap().unwrap(), "wrong");
+    home.must(&["exec", "-d", "box", "--", "echo", "more"]);
+    assert_eq!(lines.next().unwrap().unwrap(), "more");
+    // It ends with the sandbox.
+    home.must(&["down"]);
+    assert!(follow.wait().unwrap().success());
+}
+
+#[test]
+fn a_terminal_is_made_inside() {
+    let home = Home::with_sandbox();
+    let in_terminal = |command: &str| {
+        let knetsim = env!("CARGO_BIN_EXE_knetsim");
+        let mut script = Command::new("script");
+        script.args(["-qefc", &format!("stty rows 33 cols 77; {knetsim} {command}"), "/dev/null"]);
+        Ran::from(script.env("KNETSIM_STATE", home.state()).env("TERM", "vt100").stdin(Stdio::null()).output().unwrap())
+    };
+    let ran = in_terminal("exec -t box -- sh -c 'stty size; echo $TERM; tty; exit 5'");
+    assert_eq!(ran.status, 5, "{}{}", ran.out, ran.err);
+    assert!(ran.out.replace('\r', "").contains("33 77\nvt100\n/dev/pts/"), "{:?}", ran.out);
+    let refused = Ran::from(home.command(&["exec", "-it", "box", "true"]).output().unwrap());
+    assert_eq!(refused.status, 125);
+    assert!(refused.err.contains("leave -t out"), "{}", refused.err);
+    // Without a terminal, a shell reads a script.
+    let mut shell = home.command(&["shell", "box"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    shell.stdin.take().unwrap().write_all(b"hostname; exit 3\n").unwrap();
+    let ran = Ran::from(shell.wait_with_output().unwrap());
+    assert_eq!((ran.status, ran.out.as_str()), (3, "box\n"));
+}
+
+#[test]
+fn a_changed_file_changes_only_the_difference() {
+    let home = Home::with_sandbox();
+    home.must(&["create", "scratch", "mine"]);
+    home.must(&["exec", "box", "ip", "netns", "add", "kept"]);
+    let changed = home.apply("scratch: [box, other]\n", &["up"]);
+    assert!(changed.err.contains("other created") && changed.err.contains("mine stays"), "{}", changed.err);
+    assert_eq!(home.must(&["exec", "box", "ip", "netns"]).trim(), "kept");
+    home.apply("scratch: [other]\n", &["up"]);
+    assert_eq!(home.must(&["inspect", "-o", "name"]), "node/mine\nnode/other\n");
+    assert_eq!(home.must(&["inspect", "-o", "name", "--owner", "file"]), "node/other\n");
+}
+
+#[test]
+fn what_inspect_prints_makes_the_same_again() {
+    let home = Home::new();
+    home.apply("scratch: [a, b]\nnumbers: {a: 7, b: 3}\n", &["up", "-d"]);
+    let printed = home.must(&["inspect", "-o", "yaml"]);
+    let nodes = |name: &str| {
+        let json: serde_json::Value =
+            serde_json::from_str(&home.must(&["inspect", "-o", "json", "--name", name])).unwrap();
+        let fields = |node: &serde_json::Value| format!("{} {}", node["name"], node["address"]);
+        json["nodes"].as_array().unwrap().iter().map(fields).collect::<Vec<_>>()
+    };
+    home.apply(&printed, &["up", "-d", "--name", "second"]);
+    assert_eq!(nodes("second"), ["\"b\" \"10.0.0.3\"", "\"a\" \"10.0.0.7\""]);
+    assert_eq!(nodes("default"), nodes("second"));
+    assert_eq!(home.must(&["inspect", "-o", "yaml", "--name", "second"]), printed);
+    let several = home.run(&["inspect"]);
+    assert_eq!(several.status, 2);
+    assert!(several.err.contains("default, second"), "{}", several.err);
+}
+
+/// In the foreground; its messages are in the returned reader.
+fn foreground(home: &Home, topology: &Path) -> (Child, BufReader<std::process::ChildStderr>) {
+    let mut up = home.command(&["up", "-t"]).arg(topology).stderr(Stdio::piped()).spawn().unwrap();
+    let err = BufReader::new(up.stderr.take().unwrap());
+    (up, err)
+}
+
+#[test]
+fn a_signal_ends_a_sandbox_in_the_foreground_at_any_time() {
+    let home = Home::new();
+    let file = home.0.path().join("lab.yaml");
+    std::fs::write(&file, "scratch: [a1, a2, a3, a4, a5, a6, a7, a8]\n").unwrap();
+    for (name, after) in [("INT", 0), ("INT", 3), ("TERM", 10), ("HUP", 20), ("KILL", 15), ("INT", 40), ("KILL", 50)] {
+        let (mut up, _err) = foreground(&home, &file);
+        std::thread::sleep(Duration::from_millis(after));
+        signal(&up, name);
+        up.wait().unwrap();
+        eventually("a sandbox is left", || home.must(&["ls", "-o", "name"]).is_empty());
+        if name != "KILL" {
+            assert!(!home.state().join("default").exists(), "{name} after {after} ms left a folder");
+        }
+    }
+    let (mut up, err) = foreground(&home, &file);
+    assert!(err.lines().any(|line| line.unwrap().contains("Ctrl-C ends it")));
+    signal(&up, "INT");
+    assert_eq!(up.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn someone_elses_down_ends_one_in_the_foreground() {
+    let home = Home::new();
+    let file = home.0.path().join("lab.yaml");
+    std::fs::write(&file, "scratch: [box]\n").unwrap();
+    let (mut up, mut err) = foreground(&home, &file);
+    let mut line = String::new();
+    while !line.contains("Ctrl-C ends it") {
+        line.clear();
+        assert!(err.read_line(&mut line).unwrap() > 0);
+    }
+    home.must(&["down"]);
+    assert_eq!(up.wait().unwrap().code(), Some(0));
+    assert!(!home.state().join("default").exists());
+}
+
+#[test]
+fn a_shell_completes_the_names_of_nodes() {
+    let home = Home::with_sandbox();
+    let mut command = home.command(&["--", "knetsim", "shell", ""]);
+    let output = command.env("KNETSIM_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", "2").output().unwrap();
+    let ran = Ran::from(output);
+    assert!(ran.out.lines().any(|line| line.starts_with("box")), "{}{}", ran.out, ran.err);
+}
