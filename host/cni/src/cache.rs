@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::attachment::Attachment;
 use crate::config::{NetworkList, Object};
 use crate::error::Error;
-use crate::files::Files;
+use crate::files::{Files, Modes};
 use crate::result::AddResult;
 
 const FOLDER: &str = "/var/lib/cni/results";
@@ -57,8 +57,7 @@ pub(crate) fn keep(
         result: result.to_json(list.version),
     };
     let text = serde_json::to_vec(&kept).map_err(Error::decode("the result"))?;
-    files.create_folder(FOLDER, 0o700)?;
-    files.write(&path(list, attachment), &text, 0o600)
+    files.write(&path(list, attachment), &text, Modes { folder: 0o700, file: 0o600 })
 }
 
 /// The result of ADD; none where it is not there or can't be understood.

@@ -14,6 +14,13 @@ const LONGEST: u64 = 4 << 20;
 /// `O_NONBLOCK`, asm-generic/fcntl.h: opening a pipe does not wait for its other end.
 const NO_WAIT: i32 = 0o4000;
 
+/// The modes of a file and of the folders around it, where they are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Modes {
+    pub(crate) folder: u32,
+    pub(crate) file: u32,
+}
+
 /// A folder and what is below it. Paths may be written as absolute ones.
 #[derive(Debug)]
 pub(crate) struct Files(Dir);
@@ -29,29 +36,30 @@ impl Files {
         options.read(true).custom_flags(NO_WAIT);
         let read = || {
             let file = self.0.open_with(relative(path), &options)?;
-            if !file.metadata()?.is_file() {
+            let metadata = file.metadata()?;
+            if !metadata.is_file() {
                 return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
             }
-            let mut bytes = Vec::new();
+            let mut bytes = Vec::with_capacity(metadata.len().min(LONGEST) as usize + 1);
             let length = file.take(LONGEST + 1).read_to_end(&mut bytes)?;
             if length as u64 > LONGEST { Err(ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
         };
         absent(read()).map_err(Error::io(format!("read {path}")))
     }
 
-    /// Writes the whole file, made with that mode where it was not there.
-    pub(crate) fn write(&self, path: &str, bytes: &[u8], mode: u32) -> Result<(), Error> {
+    /// Writes the whole file.
+    pub(crate) fn write(&self, path: &str, bytes: &[u8], modes: Modes) -> Result<(), Error> {
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(mode).custom_flags(NO_WAIT);
-        let write = || self.0.open_with(relative(path), &options)?.write_all(bytes);
-        write().map_err(Error::io(format!("write {path}")))
+        options.write(true).create(true).truncate(true).custom_flags(NO_WAIT);
+        let written = self.open(path, options, modes).and_then(|mut file| file.write_all(bytes));
+        written.map_err(Error::io(format!("write {path}")))
     }
 
     /// Makes a file that must not be there yet. False where it is.
-    pub(crate) fn create_new(&self, path: &str, bytes: &[u8], mode: u32) -> Result<bool, Error> {
+    pub(crate) fn create_new(&self, path: &str, bytes: &[u8], modes: Modes) -> Result<bool, Error> {
         let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(mode);
-        let mut file = match self.0.open_with(relative(path), &options) {
+        options.write(true).create_new(true);
+        let mut file = match self.open(path, options, modes) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
             opened => opened.map_err(Error::io(format!("create {path}")))?,
         };
@@ -63,11 +71,24 @@ impl Files {
         Ok(true)
     }
 
-    /// Opens a file to lock it, made with that mode where it was not there.
-    pub(crate) fn open_lock(&self, path: &str, mode: u32) -> Result<File, Error> {
+    /// Opens a file to lock it.
+    pub(crate) fn open_lock(&self, path: &str, modes: Modes) -> Result<File, Error> {
         let mut options = OpenOptions::new();
-        options.write(true).create(true).mode(mode).custom_flags(NO_WAIT);
-        self.0.open_with(relative(path), &options).map_err(Error::io(format!("open {path}")))
+        options.write(true).create(true).custom_flags(NO_WAIT);
+        self.open(path, options, modes).map_err(Error::io(format!("open {path}")))
+    }
+
+    fn open(&self, path: &str, mut options: OpenOptions, modes: Modes) -> io::Result<File> {
+        options.mode(modes.file);
+        match self.0.open_with(relative(path), &options) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let folder = relative(path).rsplit_once('/').map_or(".", |(folder, _)| folder);
+                let mut builder = DirBuilder::new();
+                self.0.create_dir_with(folder, builder.recursive(true).mode(modes.folder))?;
+                self.0.open_with(relative(path), &options)
+            }
+            opened => opened,
+        }
     }
 
     /// Removes a file. False where it was not there.
@@ -75,13 +96,6 @@ impl Files {
         absent(self.0.remove_file(relative(path)))
             .map(|done| done.is_some())
             .map_err(Error::io(format!("remove {path}")))
-    }
-
-    /// Makes a folder and those above it, where they are not there.
-    pub(crate) fn create_folder(&self, path: &str, mode: u32) -> Result<(), Error> {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(mode);
-        self.0.create_dir_with(relative(path), &builder).map_err(Error::io(format!("create folder {path}")))
     }
 
     /// The names in a folder, in order; none where it is not there.

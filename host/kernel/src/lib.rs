@@ -12,6 +12,7 @@ pub mod nft;
 pub mod processes;
 pub mod seccomp;
 pub mod sockets;
+pub mod sysctl;
 pub mod title;
 
 pub use error::KernelError;

@@ -12,7 +12,7 @@ use std::panic::resume_unwind;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
-use std::{fmt, fs, io, thread};
+use std::{fmt, io, thread};
 
 use futures::future::{Either, select};
 use nix::sched::{CloneFlags, setns};
@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 
 use crate::error::KernelError;
 use crate::netlink::Netlink;
+use crate::sysctl;
 
 /// A network namespace. Lives at least as long as the last clone of this handle.
 #[derive(Clone, Debug)]
@@ -156,15 +157,9 @@ impl NetNs {
         UdpSocket::from_std(socket.map_err(io::Error::other)??.into())
     }
 
-    /// Writes sysctls of this namespace, in order: key as a path below `/proc/sys`
-    /// (`net/ipv4/ip_forward`; interface names hold dots), and value.
+    /// Writes sysctls of this namespace, in order: see [`sysctl::write`].
     pub fn write_sysctls(&self, values: &[(&str, &str)]) -> Result<(), KernelError> {
-        let write = |(key, value): &(&str, &str)| {
-            // The folder shows the values of the thread that looks.
-            fs::write(Path::new("/proc/sys").join(key), value)
-                .map_err(KernelError::doing(format!("set sysctl {key}={value}")))
-        };
-        self.run(|| values.iter().try_for_each(write))?
+        self.run(|| sysctl::write(values))?
     }
 
     fn enter(&self) -> Result<(), KernelError> {

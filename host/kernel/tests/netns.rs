@@ -97,3 +97,21 @@ fn sysctls_of_that_namespace_alone() {
         assert!(error.is_not_found());
     });
 }
+
+#[test]
+fn sysctls_are_written_through_an_instance_of_proc_that_is_renewed() {
+    knetsim_testing::in_pid_namespace(|| {
+        let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let before = (descriptors(), mounts());
+        for number in 0..300 {
+            let namespace = new_namespace();
+            let value = (1 + number % 100).to_string();
+            namespace.write_sysctls(&[("net/ipv4/ip_default_ttl", &value)]).unwrap_or_else(|error| panic!("{error}"));
+            let read = || std::fs::read_to_string("/proc/sys/net/ipv4/ip_default_ttl").unwrap();
+            assert_eq!(namespace.run(read).unwrap().trim(), value);
+        }
+        // The instance in use is one descriptor more, and mounted nowhere.
+        assert_eq!((descriptors(), mounts()), (before.0 + 1, before.1));
+    });
+}

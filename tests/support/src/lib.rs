@@ -17,12 +17,26 @@ const INSIDE: &str = "KNETSIM_TEST_INSIDE";
 /// # Panics
 /// When the test fails inside, or `unshare` can't be run.
 pub fn in_namespaces(test: impl FnOnce()) {
+    in_spaces(&[], test);
+}
+
+/// As [`in_namespaces`], in a PID namespace too, with a `/proc` of its own.
+///
+/// # Panics
+/// When the test fails inside, or `unshare` can't be run.
+pub fn in_pid_namespace(test: impl FnOnce()) {
+    in_spaces(&["--pid", "--fork", "--mount-proc"], test);
+}
+
+fn in_spaces(more: &[&str], test: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return test();
     }
     let name = std::thread::current().name().map(str::to_owned).expect("the harness names a test's thread");
     let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--net", "--mount", "--"])
+        .args(["--user", "--map-root-user", "--net", "--mount"])
+        .args(more)
+        .arg("--")
         .arg(std::env::current_exe().expect("the test binary's path"))
         .args(["--exact", &name, "--nocapture", "--test-threads=1"])
         .env(INSIDE, "1")

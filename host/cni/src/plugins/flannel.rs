@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Call, Command};
 use crate::config::{self, Object};
 use crate::error::Error;
-use crate::files::Files;
+use crate::files::{Files, Modes};
 use crate::result::AddResult;
 
 #[derive(Deserialize)]
@@ -54,13 +54,12 @@ pub(super) async fn run(call: Call<'_>) -> Result<Option<AddResult>, Error> {
 
 async fn add(call: Call<'_>, config: Config, kept: &str) -> Result<AddResult, Error> {
     let files = &call.host.files;
-    let folder = config.data_dir.clone();
     let delegate = delegate(call, config)?;
     let text = Value::Object(delegate.clone()).to_string();
-    files.create_folder(&folder, 0o700)?;
-    let new = files.create_new(kept, text.as_bytes(), 0o600)?;
+    let modes = Modes { folder: 0o700, file: 0o600 };
+    let new = files.create_new(kept, text.as_bytes(), modes)?;
     if !new {
-        files.write(kept, text.as_bytes(), 0o600)?;
+        files.write(kept, text.as_bytes(), modes)?;
     }
     let result = call.with_config(&delegate).add(config::kind(&delegate)).await;
     if result.is_err() && new {

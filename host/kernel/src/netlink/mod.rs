@@ -31,6 +31,7 @@ use crate::netns::NetNs;
 
 mod addresses;
 mod devices;
+mod here;
 mod links;
 mod mac;
 mod neighbours;
@@ -45,6 +46,7 @@ pub(crate) mod observe {
 }
 
 pub use devices::{Bridge, Veth, VxlanSpec};
+pub use here::apply_here;
 pub use links::Ends;
 pub(crate) use links::Names;
 pub use mac::{BadMac, Mac};
@@ -116,10 +118,7 @@ impl Netlink {
         let make_socket = || {
             let _runtime = runtime.enter();
             let socket = TokioSocket::new(NETLINK_ROUTE)?;
-            // Refuse what the kernel does not know; say errors in words, without the request's text.
-            socket.socket_ref().set_netlink_get_strict_chk(true)?;
-            socket.socket_ref().set_ext_ack(true)?;
-            socket.socket_ref().set_cap_ack(true)?;
+            options(socket.socket_ref())?;
             Ok::<_, io::Error>(socket)
         };
         let doing = || format!("open rtnetlink in {namespace}");
@@ -212,6 +211,13 @@ fn words(repeated: &[u8]) -> Option<String> {
     let message = attributes.map_while(Result::ok).find(|attribute| attribute.kind() == ERROR_MESSAGE)?;
     let text = String::from_utf8_lossy(message.value()).trim_end_matches('\0').to_owned();
     Some(text).filter(|text| !text.is_empty())
+}
+
+/// Refuse what the kernel does not know; say errors in words, without the request's text.
+fn options(socket: &netlink_sys::Socket) -> io::Result<()> {
+    socket.set_netlink_get_strict_chk(true)?;
+    socket.set_ext_ack(true)?;
+    socket.set_cap_ack(true)
 }
 
 fn closed() -> KernelError {

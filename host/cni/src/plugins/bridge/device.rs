@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
-use knetsim_kernel::netlink::{Bridge, Ends, Mac, Netlink, Request, RouteSpec, Veth};
-use knetsim_kernel::{KernelError, NetNs};
+use knetsim_kernel::netlink::{Bridge, Ends, Mac, Netlink, Request, RouteSpec, Veth, apply_here};
+use knetsim_kernel::{KernelError, NetNs, sysctl};
 use knetsim_model::observe::Link;
 
 use super::config::Config;
@@ -22,6 +22,7 @@ const PORT_DEADLINE: Duration = Duration::from_millis(2500);
 pub(super) struct OwnBridge {
     pub(super) index: u32,
     name: String,
+    mac: String,
     /// Whether this call made it.
     pub(super) made: bool,
 }
@@ -54,7 +55,7 @@ pub(super) async fn ensure_bridge(host: &Host, config: &Config, gateways: &[IpNe
     if ensured.is_err() && made {
         netlink.delete_link(link.index).await?;
     }
-    ensured.map(|()| OwnBridge { index: link.index, name: link.name, made })
+    ensured.map(|()| OwnBridge { index: link.index, name: link.name, mac: link.mac, made })
 }
 
 async fn make_bridge(netlink: &Netlink, config: &Config, mac: Option<Mac>) -> Result<Link, Error> {
@@ -108,9 +109,12 @@ pub(super) async fn plug(
     let pair = add_pair(call, config, inside, bridge).await?;
     let ifname = &call.attachment.ifname;
     let set_up = async || {
-        set_up_container(inside, ifname, pair.ends.peer_index, result).await?;
+        set_up_container(inside, ifname, pair.ends.peer_index, result)?;
         set_up_node(call, config, bridge, &pair, result).await?;
         wait_for_port(netlink, &pair).await?;
+        if config.is_gateway {
+            return Ok(bridge.mac.clone());
+        }
         // The hardware address of a bridge that is no gateway is its ports' lowest.
         let found = netlink.link(&bridge.name).await?;
         Ok(found.ok_or_else(|| Error::Failed(format!("bridge {} vanished", bridge.name)))?.mac)
@@ -169,18 +173,22 @@ async fn add_pair(call: Call<'_>, config: &Config, inside: &NetNs, bridge: &OwnB
     Err(failure.map_or_else(|| Error::Failed("no name for the pair".to_owned()), Error::from))
 }
 
-async fn set_up_container(inside: &NetNs, ifname: &str, index: u32, result: &AddResult) -> Result<(), Error> {
-    if !result.ips.is_empty() {
-        let [dad, notify] = ["ipv6/conf", "ipv4/conf"].map(|conf| format!("net/{conf}/{ifname}"));
-        let (dad, notify) = (dad + "/accept_dad", notify + "/arp_notify");
-        or_without(inside.write_sysctls(&[(&dad, "0"), (&notify, "1")]));
-    }
+/// One visit of a thread to the container: sysctls, then address and routes in one send.
+fn set_up_container(inside: &NetNs, ifname: &str, index: u32, result: &AddResult) -> Result<(), Error> {
+    let [dad, notify] = ["ipv6/conf", "ipv4/conf"].map(|conf| format!("net/{conf}/{ifname}"));
+    let (dad, notify) = (dad + "/accept_dad", notify + "/arp_notify");
     let mut requests = vec![Request::set_up(index, true)];
     requests.extend(result.ips.iter().map(|ip| Request::add_address(index, ip.address)));
     for route in &result.routes {
         requests.push(Request::replace_route(&route_spec(route, result, index)?));
     }
-    Ok(inside.with_netlink(async |netlink| netlink.apply(requests).await).await??)
+    let visit = || {
+        if !result.ips.is_empty() {
+            or_without(sysctl::write(&[(&dad, "0"), (&notify, "1")]));
+        }
+        apply_here(&requests)
+    };
+    Ok(inside.run(visit)??)
 }
 
 /// Sysctls that a kernel without IPv6 does not have are no reason to fail.
@@ -211,15 +219,15 @@ async fn set_up_node(
     result: &AddResult,
 ) -> Result<(), Error> {
     let host = call.host;
-    let accept_ra = [&bridge.name, &pair.name].map(|name| format!("net/ipv6/conf/{name}/accept_ra"));
-    let accept_ra = accept_ra.each_ref().map(|key| (key.as_str(), "0"));
-    or_without(host.netns.write_sysctls(&accept_ra));
-    if config.is_gateway {
-        let forward = |v4| if v4 { ("net/ipv4/ip_forward", "1") } else { ("net/ipv6/conf/all/forwarding", "1") };
-        let families =
-            [true, false].into_iter().filter(|v4| result.ips.iter().any(|ip| ip.address.addr().is_ipv4() == *v4));
-        host.netns.write_sysctls(&families.map(forward).collect::<Vec<_>>())?;
-    }
+    let accept_ra = |name: &str| format!("net/ipv6/conf/{name}/accept_ra");
+    let devices = [Some(accept_ra(&pair.name)), bridge.made.then(|| accept_ra(&bridge.name))];
+    let has = |v4: bool| config.is_gateway && result.ips.iter().any(|ip| ip.address.addr().is_ipv4() == v4);
+    let forward = [has(true).then_some("net/ipv4/ip_forward"), has(false).then_some("net/ipv6/conf/all/forwarding")];
+    let visit = || {
+        devices.iter().flatten().for_each(|key| or_without(sysctl::write(&[(key, "0")])));
+        sysctl::write(&forward.into_iter().flatten().map(|key| (key, "1")).collect::<Vec<_>>())
+    };
+    host.netns.run(visit)??;
     if config.hairpin_mode {
         host.netlink.apply([Request::set_hairpin(pair.ends.index, true)]).await?;
     }

@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use crate::attachment::Attachment;
 use crate::error::Error;
-use crate::files::Files;
+use crate::files::{Files, Modes};
 
+const MODES: Modes = Modes { folder: 0o755, file: 0o600 };
 /// How long somebody else may hold the lock.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -42,8 +43,7 @@ pub(super) struct Store<'a> {
 impl<'a> Store<'a> {
     pub(super) async fn open(files: &'a Files, leases: &'a Leases, folder: String) -> Result<Self, Error> {
         let path = format!("{folder}/lock");
-        files.create_folder(&folder, 0o755)?;
-        let lock = files.open_lock(&path, 0o750)?.into_std();
+        let lock = files.open_lock(&path, Modes { folder: 0o755, file: 0o750 })?.into_std();
         wait_for(&lock, &path).await?;
         let mut store = Store { files, folder, leases, holders: Holders::default(), _lock: lock };
         store.holders = store.read()?;
@@ -89,11 +89,11 @@ impl<'a> Store<'a> {
     /// Takes an address. False where somebody has it.
     pub(super) fn reserve(&mut self, attachment: &Attachment, address: IpAddr, set: usize) -> Result<bool, Error> {
         let holder = holder(attachment);
-        if !self.files.create_new(&self.path(address), holder.as_bytes(), 0o600)? {
+        if !self.files.create_new(&self.path(address), holder.as_bytes(), MODES)? {
             return Ok(false);
         }
         self.holders.addresses.entry(holder).or_default().push(address);
-        self.files.write(&self.last_path(set), address.to_string().as_bytes(), 0o600)?;
+        self.files.write(&self.last_path(set), address.to_string().as_bytes(), MODES)?;
         Ok(true)
     }
 
