@@ -1,0 +1,191 @@
+//! The beginning of every lab.
+
+use std::fmt::Display;
+
+use crate::bindings::knetsim::lab::{clusters, observe, workers};
+use crate::records::{ClusterInfo, ContainerInfo, EtcdKey, History, NodeInfo};
+use crate::{Cluster, Container, NewContainer, Result, Scratch, Target, Worker};
+
+/// The sandbox that the lab runs in: makes, finds and lists what is there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lab(());
+
+impl Lab {
+    /// The sandbox that the lab runs in.
+    pub fn new() -> Self {
+        Lab(())
+    }
+
+    /// Makes a cluster with that many workers, `<name>w1` and so on, two etcd nodes and the course's
+    /// overlay. Returns when etcd answers and the routes are in. Grant: `clusters`.
+    ///
+    /// ```no_run
+    /// # fn main() -> knetsim_sdk::Result<()> {
+    /// let lab = knetsim_sdk::Lab::new();
+    /// let cluster = lab.create_cluster("C0", 3)?;
+    /// println!("flannel is configured as {}", cluster.info()?.flannel);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The grant is missing, a limit is reached, a name is taken, or something failed; nothing is left then.
+    pub fn create_cluster(&self, name: impl Display, workers: u32) -> Result<Cluster> {
+        Ok(Cluster::new(clusters::create(&name.to_string(), workers, None)?))
+    }
+
+    /// Makes a cluster with another overlay: `flannel` is flannel's own network configuration as JSON. Grant: `clusters`.
+    ///
+    /// ```no_run
+    /// # fn main() -> knetsim_sdk::Result<()> {
+    /// # let lab = knetsim_sdk::Lab::new();
+    /// let flannel = r#"{ "Network": "10.244.0.0/16", "Backend": { "Type": "vxlan" } }"#;
+    /// lab.create_cluster_with("C0", 3, flannel)?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Lab::create_cluster`]; also where flannel would refuse the configuration.
+    pub fn create_cluster_with(&self, name: impl Display, workers: u32, flannel: &str) -> Result<Cluster> {
+        Ok(Cluster::new(clusters::create(&name.to_string(), workers, Some(flannel))?))
+    }
+
+    /// The cluster of that name. Grant: `clusters`.
+    ///
+    /// # Errors
+    /// The grant is missing, or there is none.
+    pub fn cluster(&self, name: impl Display) -> Result<Cluster> {
+        Ok(Cluster::new(clusters::open(&name.to_string())?))
+    }
+
+    /// Adds a worker to the cluster that its name begins with: `C0w4`. Grant: `workers`.
+    ///
+    /// # Errors
+    /// The grant is missing, a limit is reached, the name is taken, or something failed; nothing is left then.
+    pub fn create_worker(&self, name: impl Display) -> Result<Worker> {
+        Ok(Worker::new(workers::create(&name.to_string())?))
+    }
+
+    /// The worker of that name. Grant: `workers`.
+    ///
+    /// # Errors
+    /// The grant is missing, or there is none.
+    pub fn worker(&self, name: impl Display) -> Result<Worker> {
+        Ok(Worker::new(workers::open(&name.to_string())?))
+    }
+
+    /// Makes a scratch node, a node outside every cluster for trying things by hand: `box`. Grant: `workers`.
+    ///
+    /// # Errors
+    /// As [`Lab::create_worker`].
+    pub fn create_scratch(&self, name: impl Display) -> Result<Scratch> {
+        Ok(Scratch::new(workers::create_scratch(&name.to_string())?))
+    }
+
+    /// The scratch node of that name. Grant: `workers`.
+    ///
+    /// # Errors
+    /// The grant is missing, or there is none.
+    pub fn scratch(&self, name: impl Display) -> Result<Scratch> {
+        Ok(Scratch::new(workers::open_scratch(&name.to_string())?))
+    }
+
+    /// Makes a container on the worker that its name begins with: `C0w1.c1`. Give it labels or a command
+    /// with [`NewContainer`]. Grant: `containers`.
+    ///
+    /// ```no_run
+    /// use knetsim_sdk::{Lab, NewContainer};
+    /// # fn main() -> knetsim_sdk::Result<()> {
+    /// let lab = Lab::new();
+    /// let idle = lab.create_container("C0w1.c1")?;
+    /// let web = NewContainer::new("C0w2.web").label("app", "web").command(["python3", "-m", "http.server", "80"]);
+    /// let web = lab.create_container(web)?;
+    /// println!("{web} has {}", web.address()?);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The grant is missing, a limit is reached, the name is taken in the cluster, or something failed;
+    /// nothing is left then.
+    pub fn create_container(&self, container: impl Into<NewContainer>) -> Result<Container> {
+        container.into().create()
+    }
+
+    /// The container of that name: `C0w1.c1`, or `C0.c1` on whichever worker it is. Grant: `containers`.
+    ///
+    /// # Errors
+    /// The grant is missing, or there is none.
+    pub fn container(&self, name: impl Display) -> Result<Container> {
+        Container::open(&name.to_string())
+    }
+
+    /// Anything that can be looked at, sent from or run in, by its name: a node of any kind, a container,
+    /// `base` for the namespace where all bridges are, `box/myns` for a namespace made by hand.
+    pub fn place(&self, name: impl Display) -> Target {
+        Target::new(name.to_string())
+    }
+
+    /// Sets any interface up or down, `ip link set DEV up|down`: `C0w1:eth0`, `base:C0s0`. Grant: `workers`.
+    ///
+    /// # Errors
+    /// The grant is missing, there is no such interface, or the kernel refused.
+    pub fn set_link(&self, interface: impl Display, up: bool) -> Result<()> {
+        Ok(workers::set_link(&interface.to_string(), up)?)
+    }
+
+    /// All clusters, by name. Grant: `observe`.
+    ///
+    /// # Errors
+    /// The grant is missing.
+    pub fn clusters(&self) -> Result<Vec<ClusterInfo>> {
+        Ok(observe::clusters()?)
+    }
+
+    /// All nodes, by number. Grant: `observe`.
+    ///
+    /// ```no_run
+    /// # fn main() -> knetsim_sdk::Result<()> {
+    /// for node in knetsim_sdk::Lab::new().nodes()? {
+    ///     println!("{:8} {:8} {}", node.name, node.kind, node.address);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The grant is missing.
+    pub fn nodes(&self) -> Result<Vec<NodeInfo>> {
+        Ok(observe::nodes()?)
+    }
+
+    /// All containers, by cluster and name. Grant: `observe`.
+    ///
+    /// # Errors
+    /// The grant is missing.
+    pub fn containers(&self) -> Result<Vec<ContainerInfo>> {
+        Ok(observe::containers()?)
+    }
+
+    /// The keys of a cluster's etcd that begin with `prefix`, `etcdctl get --prefix`. Grant: `observe`.
+    ///
+    /// ```no_run
+    /// # fn main() -> knetsim_sdk::Result<()> {
+    /// for lease in knetsim_sdk::Lab::new().etcd_keys("C0", "/coreos.com/network/subnets/")? {
+    ///     println!("{} {}", lease.key, lease.value);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The grant is missing, there is no such cluster, or its etcd does not answer.
+    pub fn etcd_keys(&self, cluster: impl Display, prefix: &str) -> Result<Vec<EtcdKey>> {
+        Ok(observe::etcd_keys(&cluster.to_string(), prefix)?)
+    }
+
+    /// What the kernel announced at `since_ms` milliseconds after the sandbox's begin, or later: links,
+    /// addresses, routes, neighbours, rules, namespaces and containers that came and went. Grant: `observe`.
+    ///
+    /// # Errors
+    /// The grant is missing.
+    pub fn history(&self, since_ms: u64) -> Result<History> {
+        Ok(observe::read_history(since_ms)?)
+    }
+}
