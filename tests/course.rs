@@ -1,5 +1,6 @@
 //! The course's two clusters, driven through the command line: what is made, what crosses it, and
 //! that nothing of it is seen outside or remains.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::process::Command;
 use std::time::Duration;
@@ -51,9 +52,8 @@ fn what_the_slides_show_and_the_host_never_sees() {
     assert_eq!(address(&there, "nodes", "C0w1", "C0"), "10.0.0.3");
     assert_eq!(address(&there, "nodes", "C1w1", "C1"), "10.0.0.8");
     assert_eq!(address(&there, "nodes", "C0e2", "C0"), "10.1.0.2");
-    let exec = |target: &str, command: &[&str]| {
-        knetsim.ok(&[&["exec", "--name", "course", target, "--"], command].concat())
-    };
+    let exec =
+        |target: &str, command: &[&str]| knetsim.ok(&[&["exec", "--name", "course", target, "--"], command].concat());
     // Workers reach each other, of the other cluster too, by name and by address.
     exec("C0w1", &["ping", "-c1", "-W2", "C1w3"]);
     exec("C0e1", &["ping", "-c1", "-W2", "10.0.0.3"]);
@@ -63,7 +63,10 @@ fn what_the_slides_show_and_the_host_never_sees() {
     assert!(exec("C0w1", &["ip", "-d", "link", "show", "flannel.100"]).contains("vxlan id 100 local 10.0.0.3"));
     assert!(exec("C0w1", &["cat", "/run/flannel/subnet.env"]).contains("FLANNEL_NETWORK=11.0.0.0/8"));
     assert!(exec("C0w1", &["ip", "netns", "list"]).contains("c1"));
-    assert!(exec("C0e1", &["etcdctl", "get", "--prefix", "--keys-only", "/coreos.com/network/subnets/"]).contains("/coreos.com/network/subnets/11."));
+    assert!(
+        exec("C0e1", &["etcdctl", "get", "--prefix", "--keys-only", "/coreos.com/network/subnets/"])
+            .contains("/coreos.com/network/subnets/11.")
+    );
     assert!(exec("C0w2", &["hostname", "-I"]).starts_with("10.0.0.4"));
     assert_eq!(exec("C0w2", &["hostname"]).trim(), "C0w2");
     // A container has the files of its node, and another network.
@@ -103,8 +106,8 @@ fn two_sandboxes_with_the_same_names_and_addresses() {
 fn what_is_made_by_command_can_be_deleted_and_clashes_name_both() {
     let knetsim = knetsim();
     up(&knetsim, "verbs");
-    let run = |args: &[&str]| knetsim.ok(&[args, &["--name", "verbs"]].concat());
-    let fails = |status, args: &[&str]| knetsim.fails(status, &[args, &["--name", "verbs"]].concat());
+    let run = |args: &[&str]| knetsim.ok(&[&["--name", "verbs"], args].concat());
+    let fails = |status, args: &[&str]| knetsim.fails(status, &[&["--name", "verbs"], args].concat());
     run(&["create", "container", "C0w3.c10"]);
     assert!(fails(4, &["create", "container", "C0w2.c10"]).contains("C0w3.c10"));
     assert!(fails(4, &["create", "container", "C0w2.c1"]).contains("the topology file"));
@@ -124,15 +127,18 @@ fn what_is_made_by_command_can_be_deleted_and_clashes_name_both() {
     let cut = ["exec", "--name", "verbs", "C0w1", "--", "ping", "-c1", "-W1", "C1w1"];
     assert!(!knetsim.run(&cut).status.success());
     run(&["link", "base:C0s0-t0", "up"]);
-    until("the clusters reach each other again", Duration::from_secs(5), || knetsim.run(&cut).status.success().then_some(()));
+    until("the clusters reach each other again", Duration::from_secs(5), || {
+        knetsim.run(&cut).status.success().then_some(())
+    });
 }
 
 #[test]
 fn a_container_ends_with_what_runs_in_it() {
     let knetsim = knetsim();
     up(&knetsim, "ends");
-    let run = |args: &[&str]| knetsim.ok(&[args, &["--name", "ends"]].concat());
-    let exec = |target: &str, command: &[&str]| knetsim.ok(&[&["exec", "--name", "ends", target, "--"], command].concat());
+    let run = |args: &[&str]| knetsim.ok(&[&["--name", "ends"], args].concat());
+    let exec =
+        |target: &str, command: &[&str]| knetsim.ok(&[&["exec", "--name", "ends", target, "--"], command].concat());
     // In its own session, as a daemon would be, and with its output in the container's log.
     run(&["create", "container", "C0w1.busy", "--", "setsid", "sh", "-c", "echo begun; exec sleep 777"]);
     let sleeping = || exec("base", &["ps", "-eo", "args"]).contains("sleep 777");
@@ -141,10 +147,25 @@ fn a_container_ends_with_what_runs_in_it() {
     run(&["delete", "container", "C0w1.busy"]);
     assert!(!sleeping());
     // The course's way, by hand.
-    let by_hand = "ip netns add myns && CNI_PATH=/opt/cni/bin NETCONFPATH=/tmp/knetsim/C0w1 cnitool add C0w1 /var/run/netns/myns";
+    let by_hand =
+        "ip netns add myns && CNI_PATH=/opt/cni/bin NETCONFPATH=/tmp/knetsim/C0w1 cnitool add C0w1 /var/run/netns/myns";
     assert!(exec("C0w1", &["sh", "-c", by_hand]).contains("\"ips\""));
-    exec("C0w1", &["sh", "-c", "ip netns exec myns ping -c1 -W2 $(ip -4 -o addr show cni0 | awk '{sub(\"/.*\",\"\",$4); print $4}')"]);
-    exec("C0w1", &["sh", "-c", "CNI_PATH=/opt/cni/bin NETCONFPATH=/tmp/knetsim/C0w1 cnitool del C0w1 /var/run/netns/myns && ip netns del myns"]);
+    exec(
+        "C0w1",
+        &[
+            "sh",
+            "-c",
+            "ip netns exec myns ping -c1 -W2 $(ip -4 -o addr show cni0 | awk '{sub(\"/.*\",\"\",$4); print $4}')",
+        ],
+    );
+    exec(
+        "C0w1",
+        &[
+            "sh",
+            "-c",
+            "CNI_PATH=/opt/cni/bin NETCONFPATH=/tmp/knetsim/C0w1 cnitool del C0w1 /var/run/netns/myns && ip netns del myns",
+        ],
+    );
 }
 
 #[test]
@@ -153,7 +174,10 @@ fn exec_keeps_status_streams_and_signals() {
     up(&knetsim, "exec");
     let exec = |command: &[&str]| knetsim.run(&[&["exec", "--name", "exec", "C0w1.c1", "--"], command].concat());
     let both = exec(&["sh", "-c", "echo out; echo err >&2; exit 7"]);
-    assert_eq!((both.status.code(), both.stdout.as_slice(), both.stderr.as_slice()), (Some(7), &b"out\n"[..], &b"err\n"[..]));
+    assert_eq!(
+        (both.status.code(), both.stdout.as_slice(), both.stderr.as_slice()),
+        (Some(7), &b"out\n"[..], &b"err\n"[..])
+    );
     assert_eq!(exec(&["no-such-program"]).status.code(), Some(127));
     assert_eq!(exec(&["sh", "-c", "kill -9 $$"]).status.code(), Some(137));
     // A signal to the client reaches the command, whose answer comes back.

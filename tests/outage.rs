@@ -1,4 +1,5 @@
 //! etcd away: what runs goes on, what needs it says so, and all works again afterwards.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ fn without_etcd_containers_go_on_and_workers_wait() {
     let topology = "clusters: { C0: { workers: 2, containers: { c1: { worker: C0w1 }, c2: { worker: C0w2 } } } }";
     std::fs::write(&file, topology).unwrap();
     knetsim.ok(&["up", "-d", "--name", "outage", "-t", file.to_str().unwrap()]);
-    let run = |args: &[&str]| knetsim.ok(&[args, &["--name", "outage"]].concat());
+    let run = |args: &[&str]| knetsim.ok(&[&["--name", "outage"], args].concat());
     let before = knetsim.inspect("outage");
     let other = before["containers"][1]["address"].as_str().unwrap().to_owned();
     let ping = || knetsim.ok(&["exec", "--name", "outage", "C0w1.c1", "--", "ping", "-c1", "-W2", &other]);
@@ -40,7 +41,9 @@ fn without_etcd_containers_go_on_and_workers_wait() {
         run(&["link", &format!("{member}:eth0"), "up"]);
     }
     let create = ["create", "worker", "C0w3", "--name", "outage"];
-    until("a worker can be made again", Duration::from_secs(20), || knetsim.run(&create).status.success().then_some(()));
+    until("a worker can be made again", Duration::from_secs(20), || {
+        knetsim.run(&create).status.success().then_some(())
+    });
     run(&["create", "container", "C0w3.c3"]);
     let third = knetsim.inspect("outage")["containers"][2]["address"].as_str().unwrap().to_owned();
     knetsim.ok(&["exec", "--name", "outage", "C0w1.c1", "--", "ping", "-c1", "-W2", &third]);
@@ -54,7 +57,8 @@ fn a_killed_etcd_is_said_and_started_again() {
     let file = knetsim.state().with_file_name("killed.yaml");
     std::fs::write(&file, "clusters: { C0: { workers: 1 } }").unwrap();
     knetsim.ok(&["up", "-d", "--name", "killed", "-t", file.to_str().unwrap()]);
-    let exec = |target: &str, command: &[&str]| knetsim.run(&[&["exec", "--name", "killed", target, "--"], command].concat());
+    let exec =
+        |target: &str, command: &[&str]| knetsim.run(&[&["exec", "--name", "killed", target, "--"], command].concat());
     let pid = || {
         let processes = exec("C0e1", &["sh", "-c", "ps -o pid= -C etcd"]).stdout;
         String::from_utf8_lossy(&processes).split_whitespace().map(str::to_owned).collect::<Vec<_>>()
@@ -65,6 +69,8 @@ fn a_killed_etcd_is_said_and_started_again() {
         let now = pid();
         (now.len() == was.len() && now != was).then_some(())
     });
-    until("it answers", Duration::from_secs(10), || exec("C0e1", &["etcdctl", "put", "a", "b"]).status.success().then_some(()));
+    until("it answers", Duration::from_secs(10), || {
+        exec("C0e1", &["etcdctl", "put", "a", "b"]).status.success().then_some(())
+    });
     knetsim.ok(&["create", "worker", "C0w2", "--name", "killed"]);
 }

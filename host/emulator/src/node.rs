@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cap_std::fs::Dir;
 use futures::future::{try_join, try_join_all};
 use knetsim_cni::Runtime;
 use knetsim_daemon::{Daemon, DaemonSpec, Restart};
@@ -115,10 +116,7 @@ impl Emulator {
         try_join_all(workers.into_iter().map(async |node| {
             let failed = |error: &dyn std::error::Error| Failure::failed(format!("node {}", node.plan.name), error);
             let folder = || node.place.files.try_clone().map_err(|error| failed(&error));
-            let path = knetsim_cni::CONFIGURATION_FILE.trim_start_matches('/');
-            let configuration = knetsim_cni::configuration(node.plan.name.as_str());
-            let written = files::write(&node.place.files, path, configuration.as_bytes());
-            written.map_err(|error| failed(&error))?;
+            write_cni_files(&node.plan.name, &node.place.files).map_err(|error| failed(&error))?;
             let cni = Runtime::new(node.place.netns.clone(), node.netlink.clone(), folder()?);
             let spec = AgentSpec {
                 node: node.plan.name.clone(),
@@ -262,6 +260,19 @@ impl Emulator {
         agent.set_repair(on);
         Ok(())
     }
+}
+
+/// The node's CNI configuration; and beside `run`, `var` and `etc` in its folder, the names that the slides use.
+fn write_cni_files(node: &NodeName, folder: &Dir) -> std::io::Result<()> {
+    let path = knetsim_cni::CONFIGURATION_FILE.trim_start_matches('/');
+    files::write(folder, path, knetsim_cni::configuration(node.as_str()).as_bytes())?;
+    let links = [
+        (path, "10-flannel.conflist"),
+        ("run/flannel/subnet.env", "flannel-subnet.env"),
+        ("var/log/flanneld.log", "flanneld.log"),
+        ("var/lib/cni/flannel", "flannel"),
+    ];
+    links.into_iter().try_for_each(|(target, link)| folder.symlink(target, link))
 }
 
 /// The bridge that CNI made bears the old subnet's gateway; the next container makes a new one.

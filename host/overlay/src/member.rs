@@ -31,6 +31,8 @@ pub fn etcd_command(cluster: &ClusterName, node: &NodeName, members: &[(NodeName
         ("initial-cluster-state", "new".to_owned()),
         ("heartbeat-interval", "10".to_owned()),
         ("election-timeout", "50".to_owned()),
+        // Agents ask every two seconds whether it is still there; by its default it would hang up on them.
+        ("grpc-keepalive-min-time", "1s".to_owned()),
         ("log-level", "warn".to_owned()),
     ];
     let options = options.into_iter().map(|(option, value)| format!("--{option}={value}"));
