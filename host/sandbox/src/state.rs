@@ -28,8 +28,8 @@ pub struct StateFolder {
 }
 
 impl StateFolder {
-    /// Where the user's sandboxes have their folders: `/run/knetsim` for root; else `$XDG_RUNTIME_DIR/knetsim`,
-    /// else `~/.local/state/knetsim`, else `/tmp/knetsim-UID`. Made where it is missing, with mode 0700.
+    /// Where the user's sandboxes have their folders: `$KNETSIM_STATE_DIR` where it is set; `/run/knetsim` for root;
+    /// else `$XDG_RUNTIME_DIR/knetsim`, else `~/.local/state/knetsim`, else `/tmp/knetsim-UID`. Made where it is missing, with mode 0700.
     ///
     /// # Errors
     /// The folder can't be made, or belongs to somebody else.
@@ -37,6 +37,10 @@ impl StateFolder {
         let user = nix::unistd::geteuid();
         let last = PathBuf::from(format!("/tmp/knetsim-{user}"));
         let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        if let Some(place) = variable("KNETSIM_STATE_DIR") {
+            make_private_folder(&place, true)?;
+            return Ok(place);
+        }
         let places = if user.is_root() {
             vec![PathBuf::from("/run/knetsim"), last]
         } else {

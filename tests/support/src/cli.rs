@@ -23,14 +23,14 @@ impl Knetsim {
 
     /// The folder under which state folders are made.
     pub fn state(&self) -> PathBuf {
-        self.runtime.path().join("knetsim")
+        self.runtime.path().join("s")
     }
 
     /// A command of it, with standard input closed.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(args).stdin(Stdio::null());
-        command.env("XDG_RUNTIME_DIR", self.runtime.path()).env("XDG_CACHE_HOME", self.runtime.path());
+        command.env("KNETSIM_STATE_DIR", self.state()).env("XDG_CACHE_HOME", self.runtime.path());
         command.env("NO_COLOR", "1");
         command
     }
