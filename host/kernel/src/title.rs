@@ -55,24 +55,3 @@ impl Title {
         set_name(name).map_err(KernelError::doing("name this process"))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::namespaces::fork;
-    use nix::sys::wait::{WaitStatus, waitpid};
-
-    #[test]
-    fn ps_shows_it_and_the_environment_is_gone() {
-        knetsim_testing::in_namespaces(|| {
-            let Some(pid) = fork().unwrap() else {
-                let ok = Title::find().and_then(|title| title.replace("knetsim: C0w1", c"pause")).is_ok()
-                    && std::fs::read("/proc/self/cmdline").is_ok_and(|line| line.starts_with(b"knetsim: C0w1\0"))
-                    && std::fs::read("/proc/self/comm").is_ok_and(|name| name == b"pause\n")
-                    && std::fs::read("/proc/self/environ").is_ok_and(|text| text.iter().all(|byte| *byte == 0));
-                std::process::exit(i32::from(!ok));
-            };
-            assert!(matches!(waitpid(pid, None), Ok(WaitStatus::Exited(_, 0))));
-        });
-    }
-}
