@@ -144,7 +144,7 @@ pub fn open_named_namespace(root: BorrowedFd<'_>, name: &str) -> Result<NetNs, K
 
 fn open_in(folder: BorrowedFd<'_>, name: &str) -> Result<NetNs, KernelError> {
     let doing = format!("open network namespace {name}");
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
     let file = openat2(folder, name, flags, Mode::empty(), inside()).map_err(KernelError::doing(&doing))?;
     if fstatfs(&file).map_err(KernelError::doing(&doing))?.filesystem_type() != NSFS_MAGIC {
         return Err(KernelError::answer(doing, "that is no namespace"));

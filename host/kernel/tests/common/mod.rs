@@ -10,7 +10,9 @@ use nix::sched::{CloneFlags, unshare};
 pub fn in_namespaces<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
     knetsim_testing::in_namespaces(|| {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        runtime.worker_threads(2).enable_all().build().unwrap().block_on(test());
+        let patience = std::time::Duration::from_secs(60);
+        let test = async { tokio::time::timeout(patience, test()).await.expect("an end within a minute") };
+        runtime.worker_threads(2).enable_all().build().unwrap().block_on(test);
     });
 }
 
