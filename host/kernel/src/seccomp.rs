@@ -110,10 +110,21 @@ const FAMILIES: &[i32] = &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::A
 #[derive(Clone, Debug)]
 pub struct Filter(Vec<BpfProgram>);
 
+/// How a program becomes another user.
+const CHANGE_IDS: &[i64] = &[
+    libc::SYS_setgroups,
+    libc::SYS_setuid,
+    libc::SYS_setgid,
+    libc::SYS_setreuid,
+    libc::SYS_setregid,
+    libc::SYS_setresuid,
+    libc::SYS_setresgid,
+];
+
 impl Filter {
     /// Compiles a filter. `by_hand` allows mounts, namespaces (but of users and cgroups) and tracing of other processes;
-    /// `one_id` lets `setgroups` seem to succeed, which programs insist on that drop their privileges and which
-    /// can't work where a single id is mapped.
+    /// `one_id` lets changes of user and group seem to succeed: programs that drop their privileges, such as tcpdump
+    /// and nginx, insist on them, and there is no other id to change to where a single one is mapped.
     pub fn new(by_hand: bool, one_id: bool) -> Result<Filter> {
         let mut refused: BTreeMap<i64, Vec<SeccompRule>> = NEVER.iter().map(|call| (*call, Vec::new())).collect();
         let spaces = if by_hand { NOT_BY_HAND } else { SPACES };
@@ -140,7 +151,7 @@ impl Filter {
             answering(libc::EPERM, refused)?,
         ];
         if one_id {
-            programs.push(answering(0, BTreeMap::from([(libc::SYS_setgroups, Vec::new())]))?);
+            programs.push(answering(0, CHANGE_IDS.iter().map(|call| (*call, Vec::new())).collect())?);
         }
         Ok(Filter(programs))
     }
