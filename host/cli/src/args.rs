@@ -6,6 +6,7 @@ use crate::commands::{
     completion, create, delete, doctor, down, exec, flannel, inspect, lab, link, logs, ls, repair, run, schema, shell,
     up, validate,
 };
+use crate::exit::Numbers;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -77,9 +78,13 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether the exit status is that of something it runs, so that its own failures need other numbers.
-    pub(crate) fn runs_a_program(&self) -> bool {
-        matches!(self, Command::Exec(_) | Command::Shell(_) | Command::Run(_))
+    /// What its exit statuses mean.
+    pub(crate) fn numbers(&self) -> Numbers {
+        match self {
+            Command::Exec(_) | Command::Shell(_) => Numbers::Program,
+            Command::Run(_) => Numbers::Lab,
+            _ => Numbers::Own,
+        }
     }
 }
 

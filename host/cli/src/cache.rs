@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
-use sha2::{Digest, Sha256};
 
 /// How many labs are kept; the one that was used the longest ago goes first.
 const KEPT: usize = 64;
@@ -23,15 +22,9 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// The place for these bytes, compiled by an engine of that version.
-    pub(crate) fn of(lab: &[u8], engine: &str) -> anyhow::Result<Entry> {
-        let folder = folder()?;
-        let mut hash = Sha256::new();
-        hash.update((lab.len() as u64).to_le_bytes());
-        hash.update(lab);
-        hash.update(engine);
-        let name = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Entry { folder, name })
+    /// The place for code under a key of [`knetsim_lab::cache_key`].
+    pub(crate) fn named(key: &str) -> anyhow::Result<Entry> {
+        Ok(Entry { folder: folder()?, name: key.to_owned() })
     }
 
     /// The compiled code, where it was kept.

@@ -5,21 +5,32 @@ use knetsim_sandbox::SandboxError;
 
 use crate::fresh::Interrupted;
 
-/// The status of an error; `runs_a_program` where lower numbers are those of the program.
-pub(crate) fn status(error: &anyhow::Error, runs_a_program: bool) -> u8 {
+/// Whose statuses a command returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// Its own.
+    Own,
+    /// A program's: its own failures are 125, 126 and 127, as `docker exec` has them.
+    Program,
+    /// A lab's: its own failures are 125.
+    Lab,
+}
+
+/// The status of an error.
+pub(crate) fn status(error: &anyhow::Error, numbers: Numbers) -> u8 {
     if let Some(Interrupted(signal)) = error.downcast_ref() {
         return 128 + signal;
     }
-    match (code(error), runs_a_program) {
-        (Code::Unavailable, true) => 127,
-        (Code::Denied, true) => 126,
-        (_, true) => 125,
-        (Code::Invalid, _) => 2,
-        (Code::NotFound, _) => 3,
-        (Code::Exists, _) => 4,
-        (Code::Denied, _) => 5,
-        (Code::Limit, _) => 6,
-        (Code::Unavailable | Code::Timeout | Code::Failed, _) => 1,
+    match (code(error), numbers) {
+        (Code::Unavailable, Numbers::Program) => 127,
+        (Code::Denied, Numbers::Program) => 126,
+        (_, Numbers::Program | Numbers::Lab) => 125,
+        (Code::Invalid, Numbers::Own) => 2,
+        (Code::NotFound, Numbers::Own) => 3,
+        (Code::Exists, Numbers::Own) => 4,
+        (Code::Denied, Numbers::Own) => 5,
+        (Code::Limit, Numbers::Own) => 6,
+        (Code::Unavailable | Code::Timeout | Code::Failed, Numbers::Own) => 1,
     }
 }
 
@@ -44,9 +55,11 @@ mod tests {
     fn a_failure_keeps_its_status_under_context() {
         let failed = || Err::<(), _>(Failure::not_found("there is no node C9w1"));
         let error = failed().context("exec").unwrap_err();
-        assert_eq!(status(&error, false), 3);
-        assert_eq!(status(&error, true), 125);
-        assert_eq!(status(&anyhow::anyhow!("other"), false), 1);
-        assert_eq!(status(&SandboxError::NotRunning("a".into()).into(), false), 3);
+        assert_eq!(status(&error, Numbers::Own), 3);
+        assert_eq!(status(&error, Numbers::Lab), 125);
+        let missing = Failure::unavailable("no such program").into();
+        assert_eq!((status(&missing, Numbers::Program), status(&missing, Numbers::Lab)), (127, 125));
+        assert_eq!(status(&anyhow::anyhow!("other"), Numbers::Own), 1);
+        assert_eq!(status(&SandboxError::NotRunning("a".into()).into(), Numbers::Own), 3);
     }
 }

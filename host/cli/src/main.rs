@@ -11,6 +11,8 @@ mod doctor;
 mod exit;
 mod fresh;
 mod interrupts;
+mod lab_file;
+mod labs;
 mod output;
 mod progress;
 mod relay;
@@ -35,12 +37,12 @@ fn knetsim() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(args::Cli::command).var(commands::completion::VARIABLE).complete();
     let cli = args::Cli::parse();
     output::log_to_stderr(cli.verbose);
-    let runs_a_program = cli.command.runs_a_program();
+    let numbers = cli.command.numbers();
     match commands::run(cli) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             output::error(&error);
-            ExitCode::from(exit::status(&error, runs_a_program))
+            ExitCode::from(exit::status(&error, numbers))
         }
     }
 }

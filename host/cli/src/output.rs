@@ -7,6 +7,8 @@ use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
+use crate::fresh::Interrupted;
+
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 
@@ -56,10 +58,10 @@ pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Says why it failed, the whole chain in one line, unless nobody reads any more.
+/// Says why it failed, the whole chain in one line, unless nobody reads any more or the person knows: Ctrl-C.
 pub(crate) fn error(error: &anyhow::Error) {
     let gone = error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe);
-    if !gone {
+    if !gone && !error.is::<Interrupted>() {
         say(format_args!("{RED}error:{RED:#} {error:#}"));
     }
 }

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::control::server::{self, Answers, Incoming, Service};
+use crate::labs::Labs;
 
 /// How long a command may take to end after its client has gone.
 const GRACE: Duration = Duration::from_secs(2);
@@ -41,7 +42,7 @@ fn supervised(seat: Seat) -> anyhow::Result<()> {
         let listener = UnixListener::from_std(listener)?;
         let mut terminate = signal(SignalKind::terminate())?;
         let emulator = Emulator::start(&name, sandbox.clone()).await?;
-        let service = Arc::new(Supervisor { emulator });
+        let service = Arc::new(Supervisor { emulator, labs: Labs::default() });
         tokio::select! {
             () = server::serve(listener, service) => Ok(()),
             _ = terminate.recv() => Ok(()),
@@ -55,6 +56,7 @@ fn supervised(seat: Seat) -> anyhow::Result<()> {
 
 struct Supervisor {
     emulator: Emulator,
+    labs: Labs,
 }
 
 impl Service for Supervisor {
@@ -84,7 +86,7 @@ impl Service for Supervisor {
                 }
                 Ok(Reply::Done)
             }
-            Request::Run(_) => Err(Failure::unavailable("labs")),
+            Request::Run(order) => self.labs.run(&self.emulator, order, descriptors, &answers, signals).await,
             Request::Down => Ok(Reply::Done),
             Request::Signal { call, .. } => Err(Failure::invalid(format!("call {call} takes no signal"))),
         }

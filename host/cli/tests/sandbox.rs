@@ -1,91 +1,13 @@
 //! The program with real sandboxes: brought up, used, ended. Scratch nodes do, so it is quick.
 
+mod common;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A folder for state of its own, in which every sandbox ends with the test.
-struct Home(tempfile::TempDir);
-
-impl Home {
-    fn new() -> Home {
-        Home(tempfile::tempdir().unwrap())
-    }
-
-    /// With a sandbox in the background that has the scratch node `box`.
-    fn with_sandbox() -> Home {
-        let home = Home::new();
-        home.apply("scratch: [box]\n", &["up", "-d"]);
-        home
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_knetsim"));
-        command.args(arguments).env("KNETSIM_STATE", self.state()).env_remove("KNETSIM_NAME").stdin(Stdio::null());
-        command
-    }
-
-    fn state(&self) -> std::path::PathBuf {
-        self.0.path().join("state")
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::from(self.command(arguments).output().unwrap())
-    }
-
-    /// Runs a command that must succeed, and returns what it printed.
-    fn must(&self, arguments: &[&str]) -> String {
-        let ran = self.run(arguments);
-        assert_eq!(ran.status, 0, "{arguments:?}: {}", ran.err);
-        ran.out
-    }
-
-    fn apply(&self, topology: &str, up: &[&str]) -> Ran {
-        let file = self.0.path().join("lab.yaml");
-        std::fs::write(&file, topology).unwrap();
-        let ran = Ran::from(self.command(up).arg("-t").arg(file).output().unwrap());
-        assert_eq!(ran.status, 0, "{}", ran.err);
-        ran
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        let ran = self.run(&["down", "--all"]);
-        if !std::thread::panicking() {
-            assert_eq!(ran.status, 0, "{}", ran.err);
-        }
-    }
-}
-
-struct Ran {
-    status: i32,
-    out: String,
-    err: String,
-}
-
-impl From<Output> for Ran {
-    fn from(output: Output) -> Ran {
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ran { status: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
-    }
-}
-
-/// Polls until it holds; what it stands for is in the caller's message.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(10), "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Sends a signal to a process that this test started.
-fn signal(child: &Child, name: &str) {
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
-}
+use common::{Home, Ran, eventually, signal};
 
 #[test]
 fn a_sandbox_in_the_background_lives_until_down() {

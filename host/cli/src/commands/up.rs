@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use knetsim_model::protocol::{Reply, Request};
 use knetsim_model::topology::Topology;
 use knetsim_model::{Failure, Operation};
-use knetsim_sandbox::{BindMount, Limits, Options, StateFolder};
+use knetsim_sandbox::{BindMount, Options, StateFolder};
 
 use crate::control::client::Client;
 use crate::control::wire::WireError;
@@ -68,16 +68,9 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
 }
 
 fn options(name: &str, args: Args) -> anyhow::Result<Options> {
-    Ok(Options {
-        name: name.to_owned(),
-        base: Some(sandboxes::base()?),
-        detached: args.detach,
-        single_id: false,
-        limits: Limits::default(),
-        mounts: args.mounts,
-        programs: args.programs,
-        plugins: args.plugins,
-    })
+    let Args { detach: detached, mounts, programs, plugins, .. } = args;
+    let (name, base) = (name.to_owned(), Some(sandboxes::base()?));
+    Ok(Options { name, base, detached, mounts, programs, plugins, ..Options::default() })
 }
 
 /// Makes what the topology says, and says what came of it.

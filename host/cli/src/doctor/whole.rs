@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use knetsim_sandbox::{Exit, Limits, Options, Profile, Seat, Spawn, Stdio};
+use knetsim_sandbox::{Exit, Options, Profile, Seat, Spawn, Stdio};
 
 use super::{Check, State, machine};
 
@@ -18,16 +18,8 @@ pub(super) fn look() -> Check {
 /// Launches one, with a state folder that nobody else sees. What is weaker about it is among the permissions.
 fn launch() -> anyhow::Result<()> {
     let folder = tempfile::tempdir().context("making a folder")?;
-    let options = Options {
-        name: "doctor".to_owned(),
-        base: Some(folder.path().to_owned()),
-        detached: false,
-        single_id: false,
-        limits: Limits::default(),
-        mounts: vec![],
-        programs: vec![],
-        plugins: vec![],
-    };
+    let (name, base) = ("doctor".to_owned(), Some(folder.path().to_owned()));
+    let options = Options { name, base, ..Options::default() };
     let supervise = |seat| match inside(seat) {
         Ok(()) => 0,
         Err(error) => {

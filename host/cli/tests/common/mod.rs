@@ -1,0 +1,88 @@
+//! The program with a home of its own, for tests.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A folder for state of its own, in which every sandbox ends with the test.
+pub struct Home(pub tempfile::TempDir);
+
+impl Home {
+    pub fn new() -> Home {
+        Home(tempfile::tempdir().unwrap())
+    }
+
+    /// With a sandbox in the background that has the scratch node `box`.
+    pub fn with_sandbox() -> Home {
+        let home = Home::new();
+        home.apply("scratch: [box]\n", &["up", "-d"]);
+        home
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_knetsim"));
+        command.args(arguments).env_remove("KNETSIM_NAME").stdin(Stdio::null());
+        command.env("KNETSIM_STATE", self.state()).env("XDG_CACHE_HOME", self.0.path().join("cache"));
+        command
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.0.path().join("state")
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::from(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs a command that must succeed, and returns what it printed.
+    pub fn must(&self, arguments: &[&str]) -> String {
+        let ran = self.run(arguments);
+        assert_eq!(ran.status, 0, "{arguments:?}: {}", ran.err);
+        ran.out
+    }
+
+    pub fn apply(&self, topology: &str, up: &[&str]) -> Ran {
+        let file = self.0.path().join("lab.yaml");
+        std::fs::write(&file, topology).unwrap();
+        let ran = Ran::from(self.command(up).arg("-t").arg(file).output().unwrap());
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        ran
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let ran = self.run(&["down", "--all"]);
+        if !std::thread::panicking() {
+            assert_eq!(ran.status, 0, "{}", ran.err);
+        }
+    }
+}
+
+pub struct Ran {
+    pub status: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Ran {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ran { status: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+/// Polls until it holds; what it stands for is in the caller's message.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(10), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Sends a signal to a process that this test started.
+pub fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+}
