@@ -25,6 +25,7 @@ use rustix::net::{
 };
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
+use tokio::task::coop::consume_budget;
 
 use crate::error::KernelError;
 use crate::netns::NetNs;
@@ -64,9 +65,9 @@ impl Monitor {
             // rtnetlink is protocol 0.
             io::Result::Ok((Group::listen(None, route::GROUPS)?, Group::listen(Some(NETFILTER), rules::GROUPS)?))
         };
-        let doing = || format!("listen to the kernel in {namespace}");
-        let (route, rules) = namespace.run(listen)?.map_err(|error| KernelError::refused(doing(), error))?;
-        // Read after the sockets listen: what happens between is announced, if not as `new`.
+        let groups = namespace.run(listen)?;
+        let (route, rules) = groups.map_err(|error| KernelError::refused(doing(namespace), error))?;
+        // Read after the sockets listen: what happens between counts as there before.
         let seen = route::Seen::read(namespace).await?;
         Ok(Monitor { namespace: namespace.clone(), route, rules, seen, stale: false, pending: VecDeque::new() })
     }
@@ -91,7 +92,7 @@ impl Monitor {
                     None => self.lost(),
                 }),
             };
-            received.map_err(KernelError::doing(format!("listen to the kernel in {}", self.namespace)))?;
+            received.map_err(|error| KernelError::refused(doing(&self.namespace), error))?;
         }
     }
 
@@ -99,6 +100,10 @@ impl Monitor {
         self.stale = true;
         self.pending.push_back(lost("the kernel announced more than its queue holds"));
     }
+}
+
+fn doing(namespace: &NetNs) -> String {
+    format!("listen to the kernel in {namespace}")
 }
 
 /// For the current runtime to watch.
@@ -130,6 +135,8 @@ impl Group {
     /// between reading and returning.
     async fn receive(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
+            // Somebody inside may keep this busy: other tasks have their turns all the same.
+            consume_budget().await;
             let mut ready = self.socket.readable().await?;
             let mut bytes = Vec::with_capacity(LARGEST);
             match recvfrom(&self.socket, spare_capacity(&mut bytes), RecvFlags::empty()) {

@@ -9,6 +9,7 @@ use knetsim_model::observe::Change;
 use rustix::fs::inotify::{CreateFlags, Event, ReadFlags, Reader, WatchFlags, add_watch, init};
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
+use tokio::task::coop::consume_budget;
 
 use super::{change, lost, register};
 use crate::error::KernelError;
@@ -53,6 +54,7 @@ impl<K: Clone> NameMonitor<K> {
             if let Some(change) = self.lock().pending.pop_front() {
                 return Ok(change);
             }
+            consume_budget().await;
             let mut ready = self.events.readable().await.map_err(KernelError::doing(DOING))?;
             match self.lock().read(self.events.get_ref()) {
                 Err(Errno::WOULDBLOCK) => ready.clear_ready(),
