@@ -305,7 +305,7 @@ fn address_files_are_shared_with_the_real_plugin() {
         let real = Path::new(REAL).join("host-local");
         let addresses: Vec<String> = std::thread::scope(|scope| {
             let add = |number: usize| {
-                let program = if number % 2 == 0 { &ours } else { &real };
+                let program = if number.is_multiple_of(2) { &ours } else { &real };
                 let call = &call;
                 scope.spawn(move || json(&call(program, "ADD", &format!("c{number}")))["ips"][0]["address"].to_string())
             };
@@ -319,7 +319,7 @@ fn address_files_are_shared_with_the_real_plugin() {
         assert_eq!(json(&full)["msg"], "no address is free in 10.1.0.1-10.1.0.30");
         // Each gives back what the other took.
         for number in 0..29 {
-            let program = if number % 2 == 0 { &real } else { &ours };
+            let program = if number.is_multiple_of(2) { &real } else { &ours };
             assert!(call(program, "DEL", &format!("c{number}")).status.success());
         }
         let left: Vec<_> = files_below(Path::new("/var/lib/cni/networks/net")).into_keys().collect();

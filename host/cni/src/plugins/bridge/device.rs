@@ -1,5 +1,6 @@
 //! The devices of an attachment, in few requests: bridge, pair, addresses, routes, sysctls.
 
+use std::iter;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -23,6 +24,8 @@ pub(super) struct OwnBridge {
     pub(super) index: u32,
     name: String,
     mac: String,
+    /// Whether a port was up before.
+    carrier: bool,
     /// Whether this call made it.
     pub(super) made: bool,
 }
@@ -55,7 +58,7 @@ pub(super) async fn ensure_bridge(host: &Host, config: &Config, gateways: &[IpNe
     if ensured.is_err() && made {
         netlink.delete_link(link.index).await?;
     }
-    ensured.map(|()| OwnBridge { index: link.index, name: link.name, mac: link.mac, made })
+    ensured.map(|()| OwnBridge { index: link.index, name: link.name, mac: link.mac, carrier: link.carrier, made })
 }
 
 async fn make_bridge(netlink: &Netlink, config: &Config, mac: Option<Mac>) -> Result<Link, Error> {
@@ -111,7 +114,7 @@ pub(super) async fn plug(
     let set_up = async || {
         set_up_container(inside, ifname, pair.ends.peer_index, result)?;
         set_up_node(call, config, bridge, &pair, result).await?;
-        wait_for_port(netlink, &pair).await?;
+        wait_for_port(netlink, &pair, bridge).await?;
         if config.is_gateway {
             return Ok(bridge.mac.clone());
         }
@@ -237,11 +240,14 @@ async fn set_up_node(
     Ok(())
 }
 
-/// Waits until the bridge forwards to the node's end: before that, packets to the container are lost.
-async fn wait_for_port(netlink: &Netlink, pair: &Pair) -> Result<(), Error> {
+/// Waits until packets pass: before the kernel has acted on the carriers, those to and from the container
+/// are lost. The bridge's own carrier comes with its first port.
+async fn wait_for_port(netlink: &Netlink, pair: &Pair, bridge: &OwnBridge) -> Result<(), Error> {
     let wait = async || -> Result<(), Error> {
-        while !netlink.is_running(pair.ends.index).await? {
-            tokio::time::sleep(Duration::from_micros(200)).await;
+        for index in iter::once(pair.ends.index).chain((!bridge.carrier).then_some(bridge.index)) {
+            while !netlink.is_running(index).await? {
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
         }
         Ok(())
     };

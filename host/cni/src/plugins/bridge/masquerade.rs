@@ -79,7 +79,7 @@ async fn stale(call: Call<'_>, chosen: impl Fn(&str) -> bool) -> Result<Vec<Valu
     let rules = objects.map(|object| &object["rule"]);
     let own = rules.filter(|rule| rule["table"] == TABLE && rule["chain"] == CHECKS && rule["family"] == FAMILY);
     let stale = own.filter(|rule| rule["comment"].as_str().is_some_and(&chosen));
-    let delete = |rule: &Value| json!({"delete": {"rule": {"family": FAMILY, "table": TABLE, "chain": CHECKS, "handle": rule["handle"]}}});
+    let delete = |rule: &Value| json!({"delete": {"rule": {"family": FAMILY, "table": TABLE, "chain": CHECKS, "handle": rule["handle"], "expr": []}}});
     Ok(stale.map(delete).collect())
 }
 

@@ -234,3 +234,85 @@ fn read_resolv_conf(call: Call<'_>, path: &str) -> Result<Dns, Error> {
     }
     Ok(dns)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use cap_std::ambient_authority;
+    use cap_std::fs::Dir;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::files::Files;
+
+    /// What can happen to a folder of addresses.
+    #[derive(Clone, Debug)]
+    enum Event {
+        Add(u8),
+        Del(u8),
+        /// Another process does the same with what it reads from the files.
+        AddElsewhere(u8),
+        DelElsewhere(u8),
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            4 => (0u8..12).prop_map(Event::Add),
+            2 => (0u8..12).prop_map(Event::Del),
+            1 => (0u8..12).prop_map(Event::AddElsewhere),
+            1 => (0u8..12).prop_map(Event::DelElsewhere),
+        ]
+    }
+
+    fn container(number: u8) -> Attachment {
+        Attachment { ifname: "eth0".to_owned(), ..Attachment::new(&format!("c{number}"), None, "") }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+        #[test]
+        fn never_twice_the_same_and_round_robin(events in prop::collection::vec(event(), 1..60)) {
+            let folder = tempfile::tempdir().unwrap();
+            let files = Files::new(Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap());
+            let (here, elsewhere) = (Leases::default(), Leases::default());
+            let range = serde_json::from_str(r#"[{"subnet": "10.0.0.0/28", "rangeStart": "10.0.0.3", "rangeEnd": "10.0.0.10", "gateway": "10.0.0.5"}]"#);
+            let sets = vec![RangeSet::new(range.unwrap()).unwrap()];
+            let pool = Pool { sets, wanted: Vec::new(), routes: Vec::new(), dns: Dns::default() };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let open = |leases| runtime.block_on(Store::open(&files, leases, "net".to_owned())).unwrap();
+
+            // The model: who has the last byte of which address, and which was given out last.
+            let all = [3u8, 4, 6, 7, 8, 9, 10];
+            let (mut held, mut last) = (BTreeMap::<u8, u8>::new(), 10u8);
+            for event in events {
+                match event {
+                    Event::Add(number) | Event::AddElsewhere(number) => {
+                        let leases = if matches!(event, Event::Add(_)) { &here } else { &elsewhere };
+                        let given = pool.allocate(&mut open(leases), &container(number));
+                        let order = all.iter().filter(|byte| **byte > last).chain(all.iter().filter(|byte| **byte <= last));
+                        let next = order.copied().find(|byte| !held.values().any(|other| other == byte));
+                        match (held.contains_key(&number), next) {
+                            (true, _) => prop_assert!(given.unwrap_err().to_string().contains("ADD was called twice")),
+                            (false, None) => prop_assert!(given.unwrap_err().to_string().starts_with("no address is free")),
+                            (false, Some(byte)) => {
+                                let address = IpAddr::from([10, 0, 0, byte]);
+                                prop_assert_eq!(given.unwrap()[0].address.addr(), address);
+                                held.insert(number, byte);
+                                last = byte;
+                            }
+                        }
+                        prop_assert_eq!(pool.status(&open(leases)).is_ok(), held.len() < all.len());
+                    }
+                    Event::Del(number) | Event::DelElsewhere(number) => {
+                        let leases = if matches!(event, Event::Del(_)) { &here } else { &elsewhere };
+                        open(leases).release_of(&container(number)).unwrap();
+                        held.remove(&number);
+                    }
+                }
+            }
+            let left = files.list("net").unwrap().into_iter().filter(|name| name.starts_with("10.")).count();
+            prop_assert_eq!(left, held.len());
+        }
+    }
+}

@@ -44,7 +44,7 @@ impl<'a> Store<'a> {
     pub(super) async fn open(files: &'a Files, leases: &'a Leases, folder: String) -> Result<Self, Error> {
         let path = format!("{folder}/lock");
         let lock = files.open_lock(&path, Modes { folder: 0o755, file: 0o750 })?.into_std();
-        wait_for(&lock, &path).await?;
+        wait_for(&lock, &path, PATIENCE).await?;
         let mut store = Store { files, folder, leases, holders: Holders::default(), _lock: lock };
         store.holders = store.read()?;
         Ok(store)
@@ -149,18 +149,38 @@ fn holder(attachment: &Attachment) -> String {
 }
 
 /// Takes the lock. Somebody on the node may hold it for ever: waiting ends.
-async fn wait_for(lock: &std::fs::File, path: &str) -> Result<(), Error> {
-    let until = Instant::now() + PATIENCE;
+async fn wait_for(lock: &std::fs::File, path: &str, patience: Duration) -> Result<(), Error> {
+    let until = Instant::now() + patience;
     let mut pause = Duration::from_micros(500);
     loop {
         match lock.try_lock() {
             Ok(()) => return Ok(()),
             Err(std::fs::TryLockError::Error(error)) => return Err(Error::io(format!("lock {path}"))(error)),
             Err(std::fs::TryLockError::WouldBlock) if Instant::now() >= until => {
-                return Err(Error::Busy(format!("somebody has held {path} for {} s", PATIENCE.as_secs())));
+                return Err(Error::Busy(format!("somebody has held {path} for {patience:?}")));
             }
             Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(pause).await,
         }
         pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lock_that_is_never_given_up_is_waited_for_only_so_long() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let holder = file.reopen().unwrap();
+        holder.lock().unwrap();
+        let wait = async |patience| wait_for(file.as_file(), "lock", Duration::from_millis(patience)).await;
+        let error = wait(20).await.unwrap_err();
+        assert_eq!(
+            (error.code(), error.to_string().as_str()),
+            (11, "somebody has held lock for 20ms; try again later")
+        );
+        let (waited, ()) = tokio::join!(wait(10_000), async { drop(holder) });
+        waited.unwrap();
     }
 }
