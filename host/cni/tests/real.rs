@@ -318,7 +318,7 @@ fn address_files_are_shared_with_the_real_plugin() {
         assert_eq!((json(&full)["code"].clone(), full.status.code()), (json!(999), Some(1)));
         assert_eq!(json(&full)["msg"], "no address is free in 10.1.0.1-10.1.0.30");
         // Each gives back what the other took.
-        for number in 0..29 {
+        for number in 0..29_usize {
             let program = if number.is_multiple_of(2) { &real } else { &ours };
             assert!(call(program, "DEL", &format!("c{number}")).status.success());
         }
