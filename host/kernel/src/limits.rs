@@ -19,11 +19,23 @@ pub fn set(resource: Resource, most: u64) -> Result<()> {
         .map_err(KernelError::doing(format!("limit {resource:?} to {most}")))
 }
 
-/// Raises the soft limit on open files to the hard one.
-pub fn raise_open_files() -> Result<()> {
+/// The limits on open files.
+#[derive(Clone, Debug)]
+pub struct OpenFiles(Rlimit);
+
+/// Raises the soft limit on open files to the hard one. Returns what there was.
+pub fn raise_open_files() -> Result<OpenFiles> {
     let had = rustix::process::getrlimit(Resource::Nofile);
-    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: had.maximum, maximum: had.maximum })
-        .map_err(KernelError::doing("raise the limit on open files"))
+    OpenFiles(Rlimit { current: had.maximum, maximum: had.maximum }).set()?;
+    Ok(OpenFiles(had))
+}
+
+impl OpenFiles {
+    /// Sets them, for programs that rely on the usual ones.
+    pub fn set(&self) -> Result<()> {
+        rustix::process::setrlimit(Resource::Nofile, self.0.clone())
+            .map_err(KernelError::doing("limit the number of open files"))
+    }
 }
 
 /// Lets this process get less of the processors than others, 1 to 19. It can't be taken back without privileges.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use knetsim_kernel::KernelError;
 use knetsim_kernel::mounts::{self, Attributes, INERT, READ_ONLY, Tree};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, symlinkat};
+use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, symlinkat};
 
 use crate::error::{Result, SandboxError, step};
 use crate::options::{BindMount, Limits};
@@ -161,7 +161,8 @@ pub(crate) fn build(sources: Vec<Source>, limits: &Limits) -> Result<()> {
     let sys = new_sysfs();
 
     let tree = Tree::new("tmpfs", &[("mode", "755"), ("size", "4m"), ("nr_inodes", "4k")], INERT)?;
-    tree.attach(CWD, Path::new("/tmp"))?;
+    // Any folder will do: all that is needed of it is open already.
+    tree.attach(mounts::open_place(Path::new("/tmp"))?, Path::new(""))?;
     let root = tree.root();
     for folder in ["proc", "sys", "dev", "mnt", "etc"] {
         make_folder(root, folder)?;

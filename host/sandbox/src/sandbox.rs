@@ -83,22 +83,7 @@ impl Seat {
         let [base, proc] = expect(fds)?;
         rustix::io::ioctl_fionbio(&self.node_side, true).map_err(step(opening))?;
         let open = |path| Dir::open_ambient_dir(path, ambient_authority()).map_err(step(|| format!("opening {path}")));
-        // SAFETY: an OwnedFd is open, and the same descriptor, until it is dropped.
-        #[expect(unsafe_code)]
-        let socket = unsafe { AsyncFd::register(self.node_side) };
-        let inner = Inner {
-            socket: socket.map_err(|error| step(opening)(io::Error::from(error)))?,
-            base: NetNs::from_fd(base)?,
-            proc: Proc::new(proc),
-            files: open(NODES)?,
-            data: open(DATA)?,
-            next: AtomicU64::new(1),
-            asked: Mutex::default(),
-            children: Mutex::default(),
-            nodes: Mutex::default(),
-            events: broadcast::Sender::new(256),
-            ended: watch::Sender::new(false),
-        };
+        let inner = Inner::new(self.node_side, NetNs::from_fd(base)?, proc, open(NODES)?, open(DATA)?)?;
         let inner = Arc::new(inner);
         tokio::spawn(listen(Arc::clone(&inner)));
         tokio::spawn(memory::watch(Arc::clone(&inner), self.memory));
@@ -134,6 +119,25 @@ async fn listen(inner: Arc<Inner>) {
 }
 
 impl Inner {
+    fn new(node_side: OwnedFd, base: NetNs, proc: OwnedFd, files: Dir, data: Dir) -> Result<Inner> {
+        // SAFETY: an OwnedFd is open, and the same descriptor, until it is dropped.
+        #[expect(unsafe_code)]
+        let socket = unsafe { AsyncFd::register(node_side) };
+        Ok(Inner {
+            socket: socket.map_err(|error| step(|| "opening the node side")(io::Error::from(error)))?,
+            base,
+            proc: Proc::new(proc),
+            files,
+            data,
+            next: AtomicU64::new(1),
+            asked: Mutex::default(),
+            children: Mutex::default(),
+            nodes: Mutex::default(),
+            events: broadcast::Sender::new(256),
+            ended: watch::Sender::new(false),
+        })
+    }
+
     fn hear(self: &Arc<Self>, message: Message, fds: Vec<OwnedFd>) {
         match message {
             Message::Answer { id, result } => {
@@ -371,5 +375,88 @@ impl Sandbox {
     pub async fn ended(&self) {
         // The sender lives as long as `self`.
         let _ = self.inner.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair};
+    use std::fs::File;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    const SOON: Duration = Duration::from_secs(5);
+
+    /// A supervisor's side, whose node side is this test.
+    async fn false_node_side() -> (Sandbox, OwnedFd) {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        let folder = Dir::open_ambient_dir("/proc", ambient_authority()).unwrap();
+        for socket in [&ours, &theirs] {
+            rustix::io::ioctl_fionbio(socket, true).unwrap();
+        }
+        let inner = Inner::new(
+            ours,
+            NetNs::current().unwrap(),
+            File::open("/proc").unwrap().into(),
+            folder.try_clone().unwrap(),
+            folder,
+        );
+        let inner = Arc::new(inner.unwrap());
+        tokio::spawn(listen(Arc::clone(&inner)));
+        (Sandbox { inner }, theirs)
+    }
+
+    #[tokio::test]
+    async fn a_node_side_that_talks_nonsense_has_ended() {
+        for nonsense in ["", "x", "{}", "{\"Answer\":{\"id\":1}}", &"[".repeat(100_000), "{\"Ended\":{\"process\":-1}}"]
+        {
+            let (sandbox, theirs) = false_node_side().await;
+            let asked = tokio::spawn({
+                let sandbox = sandbox.clone();
+                async move { sandbox.create_netns().await }
+            });
+            rustix::net::send(&theirs, nonsense.as_bytes(), SendFlags::empty()).unwrap();
+            timeout(SOON, sandbox.ended()).await.unwrap();
+            assert!(matches!(asked.await.unwrap(), Err(SandboxError::Ended(_))));
+            assert!(matches!(sandbox.create_netns().await, Err(SandboxError::Ended(_))), "and later");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_not_asked_for_changes_nothing() {
+        let (sandbox, theirs) = false_node_side().await;
+        let node = "C0w1".to_owned();
+        let told = || SandboxError::Invalid("no".into()).into();
+        for message in [
+            Message::Hello,
+            Message::Answer { id: 0, result: Ok(Answer::Done) },
+            Message::Answer { id: 1 << 40, result: Err(told()) },
+            Message::Ended { process: 99, status: -1, by_signal: true },
+            Message::Paused { node, pid: -5 },
+            Message::Paused { node: "/../x".into(), pid: 1 },
+        ] {
+            wire::send(&theirs, &message, &[]).unwrap();
+        }
+        // An answer with other descriptors than it should have, and one that is none of a network namespace.
+        let null = File::open("/dev/null").unwrap();
+        for fds in [&[][..], &[null.as_fd(), null.as_fd()], &[null.as_fd()]] {
+            let asked = tokio::spawn({
+                let sandbox = sandbox.clone();
+                async move { sandbox.create_netns().await }
+            });
+            let mut buffer = vec![0; MAX_PACKET];
+            let call = loop {
+                match wire::receive::<Call>(&theirs, &mut buffer) {
+                    Ok(received) => break received.unwrap().0,
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                }
+                tokio::task::yield_now().await;
+            };
+            wire::send(&theirs, &Message::Answer { id: call.id, result: Ok(Answer::Done) }, fds).unwrap();
+            assert!(timeout(SOON, asked).await.unwrap().unwrap().is_err());
+        }
+        assert!(!sandbox.inner.has_ended());
     }
 }

@@ -9,6 +9,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use common::*;
+use knetsim_kernel::mounts;
+use knetsim_kernel::namespaces::{IdRange, Spaces, enter_new, write_id_maps};
 use knetsim_kernel::seccomp::Filter;
 use knetsim_sandbox::{
     BindMount, Exit, Limits, NodeSpec, Options, Profile, SandboxError, StateFolder, Stdio, files, launch,
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         ("names_are_taken_once", names_are_taken_once),
         ("detached_it_outlives_its_launcher", detached_it_outlives_its_launcher),
         ("a_confinement_is_named", a_confinement_is_named),
+        ("a_masked_proc_is_named", a_masked_proc_is_named),
         ("abandoned_requests_are_undone", abandoned_requests_are_undone),
     ])
 }
@@ -74,6 +77,11 @@ fn nodes_have_files_of_their_own() {
         sandbox.delete_node(&node("C0e1")).await.unwrap();
         assert_eq!(ok(&sandbox, None, "ls /tmp/knetsim /var/lib/etcd").await, "/tmp/knetsim:\nC0w2\n\n/var/lib/etcd:");
         assert!(sandbox.spawn(spawn(Profile::Plain, Some("C0w1"), &["true"])).await.is_err(), "it is gone");
+        // At once, before the old pause process is reaped.
+        for _ in 0..20 {
+            sandbox.create_node(spec("C0w9")).await.unwrap();
+            sandbox.delete_node(&node("C0w9")).await.unwrap();
+        }
         // Whatever somebody planted there: it can be made again.
         ok(&sandbox, None, "ln -s /root /tmp/knetsim/C0w1; mkdir -p /tmp/knetsim/C0w3/x").await;
         sandbox.create_node(spec("C0w1")).await.unwrap();
@@ -383,6 +391,24 @@ fn a_confinement_is_named() {
     Filter::new(false, false).unwrap().apply().unwrap();
     let error = launch(&options(), |_| 0).unwrap_err().to_string();
     assert!(error.contains("clone3") && error.contains("--security-opt seccomp=unconfined"), "{error}");
+    assert_eq!(std::fs::read_dir(state()).unwrap().count(), 0, "nothing is left");
+}
+
+fn a_masked_proc_is_named() {
+    // As in a container of Docker's: it covers parts of /proc.
+    let me = nix::unistd::Pid::this();
+    let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    if user.is_root() {
+        enter_new(Spaces::CLONE_NEWNS).unwrap();
+    } else {
+        let one = |outside| [IdRange { inside: 0, outside, count: 1 }];
+        enter_new(Spaces::CLONE_NEWNS | Spaces::CLONE_NEWUSER).unwrap();
+        write_id_maps(me, &one(user.as_raw()), &one(group.as_raw()), true).unwrap();
+    }
+    mounts::make_private().unwrap();
+    mounts::bind("/dev/null".as_ref(), "/proc/uptime".as_ref()).unwrap();
+    let error = launch(&options(), |_| 0).unwrap_err().to_string();
+    assert!(error.contains("/proc") && error.contains("--security-opt systempaths=unconfined"), "{error}");
     assert_eq!(std::fs::read_dir(state()).unwrap().count(), 0, "nothing is left");
 }
 

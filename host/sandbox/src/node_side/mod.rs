@@ -16,7 +16,7 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use knetsim_kernel::limits::{self, Resource};
+use knetsim_kernel::limits::{self, OpenFiles, Resource};
 use knetsim_kernel::mounts::{self, Attributes, INERT, Tree};
 use knetsim_kernel::namespaces::{Spaces, become_root, enter, enter_new, fork, loopback_up, open_of};
 use knetsim_kernel::seccomp::Filter;
@@ -46,6 +46,8 @@ pub(crate) struct NodeSide {
     plain: Filter,
     by_hand: Filter,
     limits: Limits,
+    /// What programs get; this process itself holds three files for each node.
+    open_files: OpenFiles,
     /// Its own namespaces, where it comes back to.
     own: Place,
     /// The node side's base: a mount namespace for the learner, all else as `own`.
@@ -149,6 +151,7 @@ impl NodeSide {
             plain: Filter::new(false, one_id)?,
             by_hand: Filter::new(true, one_id)?,
             limits: limits.clone(),
+            open_files: limits::raise_open_files()?,
             own: Place::of("self")?,
             base: Place::of("self")?,
             nodes: BTreeMap::new(),
@@ -262,8 +265,9 @@ impl NodeSide {
     }
 
     fn create_node(&mut self, id: u64, name: String, etcd: bool) -> Result<()> {
-        let starting = |kind: &Kind| matches!(kind, Kind::Pause(node) if *node == name);
-        if self.nodes.contains_key(&name) || self.processes.values().any(|process| starting(&process.kind)) {
+        let begins =
+            |process: &Process| process.begins.is_some() && matches!(&process.kind, Kind::Pause(node) if *node == name);
+        if self.nodes.contains_key(&name) || self.processes.values().any(begins) {
             return Err(SandboxError::Invalid(format!("node {name} exists")));
         }
         let title = self.title;
@@ -362,7 +366,7 @@ impl NodeSide {
             }
             waitid(Id::Pid(pid), WaitPidFlag::WEXITED).map_err(step(|| "reaping"))?;
             match process {
-                Some(Process { kind: Kind::Pause(node), .. }) => self.pause_again(node)?,
+                Some(Process { kind: Kind::Pause(node), .. }) => self.pause_again(pid, node)?,
                 Some(Process { call, .. }) => {
                     let message = Message::Ended { process: call, status, by_signal };
                     wire::send(&self.supervisor, &message, &[]).map_err(step(|| "telling of an end"))?;
@@ -372,10 +376,12 @@ impl NodeSide {
         }
     }
 
-    /// Somebody killed a node's pause process: another one takes its place.
-    fn pause_again(&mut self, node: String) -> Result<()> {
+    /// A pause process ended. Where its node is still there, somebody killed it: another one takes its place.
+    fn pause_again(&mut self, ended: Pid, node: String) -> Result<()> {
         let title = self.title;
-        let Some(place) = self.nodes.get_mut(&node) else { return Ok(()) };
+        let Some(place) = self.nodes.get_mut(&node).filter(|place| place.pause == Some(ended.as_raw())) else {
+            return Ok(());
+        };
         let Ok(forked) = fork() else { return Ok(()) };
         let Some(pid) = forked else {
             run_to_end(|| pause::keep_node(&node, place, title));

@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use knetsim_kernel::mounts::{Tree, bind, detach as unmount};
+use knetsim_kernel::mounts::{Tree, bind, detach as unmount, make_shared};
 use knetsim_kernel::namespaces::{Spaces, enter, enter_new, loopback_up};
 use knetsim_kernel::title::Title;
 use nix::sys::signal::SigSet;
@@ -65,7 +65,10 @@ fn make_spaces(name: &str, etcd: bool) -> Result<()> {
     for part in ["run", "var", "etc/cni", "etc/hostname", "etc/hosts"] {
         bind(&folder.join(part), &Path::new("/").join(part))?;
     }
-    Ok(())
+    // As `ip netns add` would do it: later, it would cover the names that are there with a copy of them.
+    let named = Path::new(NAMED);
+    bind(named, named)?;
+    Ok(make_shared(named)?)
 }
 
 /// Takes a name, and lets itself be found.

@@ -159,6 +159,7 @@ impl Start {
 
     fn limit(&self, side: &NodeSide) -> Result<()> {
         limits::set(Resource::Core, 0)?;
+        side.open_files.set()?;
         if self.profile != Profile::Daemon {
             limits::stand_back(COMMAND_NICE)?;
             // What is left is room for daemons, and for the shell that ends a fork bomb.
