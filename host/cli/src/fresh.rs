@@ -24,7 +24,7 @@ impl Fresh {
     /// Launches it. To be called while this process has one thread.
     pub(crate) fn launch(options: &Options) -> anyhow::Result<Fresh> {
         let interrupts = Interrupts::catch().context("catching signals")?;
-        let launched = knetsim_sandbox::launch(options, supervisor::supervise)?;
+        let launched = knetsim_sandbox::launch(options, |seat| supervisor::supervise(seat, options.detached))?;
         launched.warnings().iter().for_each(|message| output::warning(message));
         Ok(Fresh { launched, runtime: sandboxes::runtime()?, interrupts })
     }

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::control::client::Client;
 use crate::control::wire::WireError;
 use crate::signals::Signals;
-use crate::terminal;
+use crate::{output, terminal};
 
 /// Sends `request` with `before` and three pipes beside it, relays until it has ended, and returns its status.
 /// Other replies go to `each`.
@@ -68,6 +68,10 @@ pub(crate) async fn run_in_terminal(client: &mut Client, request: Request, inter
     let _ = output.await;
     resizing.abort();
     typing.inspect(JoinHandle::abort);
+    if status.is_err() {
+        // The program's last line has no end.
+        output::say(format_args!("\r"));
+    }
     status
 }
 

@@ -12,7 +12,7 @@ use knetsim_model::{Event, Failure, Operation, Owner, Target};
 use knetsim_sandbox::{Child, Profile, Seat, Stdio};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::control::server::{self, Answers, Incoming, Service};
 use crate::labs::Labs;
@@ -22,9 +22,10 @@ const GRACE: Duration = Duration::from_secs(2);
 const SIGHUP: i32 = 1;
 const SIGKILL: i32 = 9;
 
-/// The supervisor's main: returns when a client said `down`, or somebody sent SIGTERM.
-pub(crate) fn supervise(seat: Seat) -> i32 {
-    match supervised(seat) {
+/// The supervisor's main: returns when a client said `down`, or somebody sent SIGTERM. With `log`, it says
+/// what happens: nobody may be watching.
+pub(crate) fn supervise(seat: Seat, log: bool) -> i32 {
+    match supervised(seat, log) {
         Ok(()) => 0,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -33,7 +34,7 @@ pub(crate) fn supervise(seat: Seat) -> i32 {
     }
 }
 
-fn supervised(seat: Seat) -> anyhow::Result<()> {
+fn supervised(seat: Seat, log: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let done = runtime.block_on(async {
         let name = seat.name().to_owned();
@@ -42,6 +43,9 @@ fn supervised(seat: Seat) -> anyhow::Result<()> {
         let listener = UnixListener::from_std(listener)?;
         let mut terminate = signal(SignalKind::terminate())?;
         let emulator = Emulator::start(&name, sandbox.clone()).await?;
+        if log {
+            tokio::spawn(log_events(emulator.subscribe()));
+        }
         let service = Arc::new(Supervisor { emulator, labs: Labs::default() });
         tokio::select! {
             () = server::serve(listener, service) => Ok(()),
@@ -52,6 +56,18 @@ fn supervised(seat: Seat) -> anyhow::Result<()> {
     // What still runs ends with the sandbox; nobody waits for it.
     runtime.shutdown_background();
     done
+}
+
+async fn log_events(mut events: broadcast::Receiver<Event>) {
+    loop {
+        match events.recv().await {
+            Ok(Event::DaemonEnded { node, daemon, how }) => tracing::warn!("{node}: {daemon}: {how}"),
+            Ok(Event::Warning { message }) => tracing::warn!("{message}"),
+            Ok(event) => tracing::info!("{event:?}"),
+            Err(RecvError::Lagged(lost)) => tracing::warn!("{lost} events were missed"),
+            Err(RecvError::Closed) => return,
+        }
+    }
 }
 
 struct Supervisor {
@@ -158,9 +174,10 @@ async fn attend(
             Some(signal) = signals.recv() => child.signal(signal).await.map_err(failed)?,
             () = answers.gone() => {
                 child.signal(SIGHUP).await.map_err(failed)?;
-                let ended = tokio::time::timeout(GRACE, child.wait()).await;
+                // Whether it heeds that or not: what it started and left goes, too.
+                let _ = tokio::time::timeout(GRACE, child.wait()).await;
                 child.signal(SIGKILL).await.map_err(failed)?;
-                return Ok(Reply::Exited { status: ended.unwrap_or_else(|_| knetsim_sandbox::Exit::Signal(SIGKILL)).status() });
+                return Ok(Reply::Done);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The program as a person or a script sees it, as far as no sandbox is needed: help, mistakes, exit statuses.
 
+#![allow(clippy::unwrap_used, reason = "these are parts of tests")]
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

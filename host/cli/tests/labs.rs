@@ -1,5 +1,7 @@
 //! Labs run by the program: what they are granted, how they end, what is left.
 
+#![allow(clippy::unwrap_used, reason = "these are parts of tests")]
+
 mod common;
 
 use std::io::Write;

@@ -1,5 +1,7 @@
 //! The program with real sandboxes: brought up, used, ended. Scratch nodes do, so it is quick.
 
+#![allow(clippy::unwrap_used, reason = "these are parts of tests")]
+
 mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -203,6 +205,17 @@ fn someone_elses_down_ends_one_in_the_foreground() {
     home.must(&["down"]);
     assert_eq!(up.wait().unwrap().code(), Some(0));
     assert!(!home.state().join("default").exists());
+}
+
+#[test]
+fn a_sandbox_in_the_background_has_a_log_and_limits() {
+    let home = Home::new();
+    home.apply("scratch: [box]\n", &["up", "-d", "-vv", "--limit", "disk=3M"]);
+    assert!(home.must(&["logs"]).contains("box"), "{}", home.must(&["logs"]));
+    let full = home.run(&["exec", "box", "--", "sh", "-c", "head -c 4M /dev/zero > /var/big"]);
+    assert!(full.status != 0 && full.err.contains("No space left"), "{} {}", full.status, full.err);
+    let late = home.run(&["up", "--limit", "disk=9M", "-t", home.0.path().join("lab.yaml").to_str().unwrap()]);
+    assert_eq!(late.status, 2, "{}", late.err);
 }
 
 #[test]

@@ -16,7 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 #[command(after_help = "Examples:\n  knetsim down\n  knetsim down --name mine\n  knetsim down --all")]
 pub(crate) struct Args {
     /// All sandboxes that run
-    #[arg(long, conflicts_with = "name")]
+    #[arg(long)]
     all: bool,
 }
 

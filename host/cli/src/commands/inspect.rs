@@ -62,7 +62,7 @@ fn keep(inventory: &mut Inventory, kind: Kind) {
 }
 
 fn tables(inventory: &Inventory, wide: bool) -> String {
-    let mut header = vec!["NODE", "KIND", "ADDRESS", "PODS", "STATE"];
+    let mut header = vec!["NODE", "KIND", "ADDRESS", "SUBNET", "STATE"];
     header.extend(["NUMBER", "PID", "OWNER", "REPAIR", "DRIFT"].iter().filter(|_| wide));
     let mut text = output::table(&header, inventory.nodes.iter().map(|node| node_row(node, wide)).collect());
     if !inventory.containers.is_empty() {

@@ -1,15 +1,15 @@
 //! `knetsim logs NODE [-f]`.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use knetsim_model::Target;
 use knetsim_model::protocol::{Reply, Request};
+use knetsim_model::{Failure, Target};
 
 use crate::control::client::Client;
 use crate::{completion, output, sandboxes};
@@ -47,7 +47,7 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
         let mut client = sandboxes::connect(&folder).await?;
         let mut logs = match args.target {
             Some(target) => fetch(&mut client, target).await?,
-            None => vec![Log::new("knetsim", open(&folder.path().join("log"))?)],
+            None => vec![Log::new("knetsim", own_log(folder.path())?)],
         };
         let mut titles = Titles { wanted: logs.len() > 1, last: None };
         for log in &mut logs {
@@ -63,8 +63,15 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     })
 }
 
-fn open(path: &Path) -> anyhow::Result<File> {
-    File::open(path).with_context(|| format!("opening {}", path.display()))
+/// What a sandbox in the background says of itself.
+fn own_log(folder: &Path) -> anyhow::Result<File> {
+    let path = folder.join("log");
+    match File::open(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(Failure::not_found("this sandbox runs in the foreground, and says there what it has to say").into())
+        }
+        opened => opened.with_context(|| format!("opening {}", path.display())),
+    }
 }
 
 /// Asks for the logs' descriptors.

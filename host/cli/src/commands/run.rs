@@ -55,14 +55,17 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     let bytes = lab_file::read(&args.file)?;
     let manifest = package::manifest(&bytes).map_err(Failure::from)?;
     let limits: BTreeMap<_, _> = args.limits.iter().map(|(limit, value)| (limit.to_string(), *value)).collect();
-    Limits::new(&manifest.limits, &limits).map_err(Failure::from)?;
+    let all = Limits::new(&manifest.limits, &limits).map_err(Failure::from)?;
     let grants = decide(&manifest, &args)?.iter().map(Grant::to_string).collect();
     let order = RunLab { args: args.args, grants, limits, cached: false };
     if let Some(name) = name {
         return sandboxes::talk(Some(name), async |client| run_in(client, bytes, order).await);
     }
     let (name, base) = (format!("run-{}", std::process::id()), Some(sandboxes::base()?));
-    let fresh = Fresh::launch(&Options { name, base, ..Options::default() })?;
+    // Each node has a process of its own beside those that the lab starts.
+    let mut limits = knetsim_sandbox::Limits::default();
+    limits.processes += all.get(Limit::Workers) + all.get(Limit::Processes);
+    let fresh = Fresh::launch(&Options { name, base, limits, ..Options::default() })?;
     let ran = fresh.talk(async |client| run_in(client, bytes, order).await);
     let ended = fresh.end();
     let status = ran?;

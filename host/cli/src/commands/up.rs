@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use knetsim_model::protocol::{Reply, Request};
 use knetsim_model::topology::Topology;
 use knetsim_model::{Failure, Operation};
-use knetsim_sandbox::{BindMount, Options, StateFolder};
+use knetsim_sandbox::{BindMount, Limits, Options, StateFolder};
 
 use crate::control::client::Client;
 use crate::control::wire::WireError;
@@ -19,7 +19,8 @@ Examples:
   knetsim up -d                              in the background
   knetsim up -d -t lab.yaml --name mine      what the file says, beside other sandboxes
   knetsim up -t lab.yaml                     where it runs already: makes it what the file says now
-  knetsim up --mount ~/site:/srv/site:ro     with a folder of yours inside";
+  knetsim up --mount ~/site:/srv/site:ro     with a folder of yours inside
+  knetsim up -t big.yaml --limit processes=20000 --limit memory=12G";
 
 /// Start a sandbox, or bring a running one to what a file says
 #[derive(Debug, clap::Args)]
@@ -34,6 +35,9 @@ pub(crate) struct Args {
     /// A folder or file of yours to be seen inside
     #[arg(long = "mount", value_name = "SRC:DST[:ro]")]
     mounts: Vec<BindMount>,
+    /// How much the sandbox may use: `processes`, `memory` and `disk` in all, `command-memory` for each command
+    #[arg(long = "limit", value_name = "WHAT=NUMBER[K|M|G]", value_parser = limit)]
+    limits: Vec<(Limit, u64)>,
     /// A program of yours, seen inside as /opt/knetsim/bin/NAME
     #[arg(long = "program", value_name = "FILE")]
     programs: Vec<PathBuf>,
@@ -67,10 +71,52 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     Ok(status)
 }
 
+/// What is limited.
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    Processes,
+    Memory,
+    CommandMemory,
+    Disk,
+}
+
+fn limit(text: &str) -> Result<(Limit, u64), String> {
+    let (what, number) = text.split_once('=').ok_or("write WHAT=NUMBER")?;
+    let what = match what {
+        "processes" => Limit::Processes,
+        "memory" => Limit::Memory,
+        "command-memory" => Limit::CommandMemory,
+        "disk" => Limit::Disk,
+        _ => return Err("there are: processes, memory, command-memory, disk".to_owned()),
+    };
+    let digits = number.trim_end_matches(['K', 'M', 'G']);
+    let shift = match &number[digits.len()..] {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return Err(format!("`{number}` has more than one unit")),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    number
+        .filter(|number| *number > 0)
+        .map(|number| (what, number))
+        .ok_or_else(|| "the number is out of range".to_owned())
+}
+
 fn options(name: &str, args: Args) -> anyhow::Result<Options> {
+    let mut limits = Limits::default();
+    for (what, number) in args.limits {
+        match what {
+            Limit::Processes => limits.processes = number,
+            Limit::Memory => limits.memory = number,
+            Limit::CommandMemory => limits.address_space = number,
+            Limit::Disk => limits.disk = number,
+        }
+    }
     let Args { detach: detached, mounts, programs, plugins, .. } = args;
     let (name, base) = (name.to_owned(), Some(sandboxes::base()?));
-    Ok(Options { name, base, detached, mounts, programs, plugins, ..Options::default() })
+    Ok(Options { name, base, detached, limits, mounts, programs, plugins, ..Options::default() })
 }
 
 /// Makes what the topology says, and says what came of it.
@@ -114,10 +160,26 @@ fn change(name: &str, args: &Args, topology: Option<Topology>) -> anyhow::Result
         let message = format!("sandbox {name} is running; `knetsim up -t FILE` changes it, `knetsim down` ends it");
         return Err(Failure::exists(message).into());
     };
-    if !(args.mounts.is_empty() && args.programs.is_empty() && args.plugins.is_empty()) {
-        let message = format!("sandbox {name} is running; --mount and its like need a new one: `knetsim down` first");
+    if !(args.mounts.is_empty() && args.limits.is_empty() && args.programs.is_empty() && args.plugins.is_empty()) {
+        let message =
+            format!("sandbox {name} is running; --mount, --limit and their like need a new one: `knetsim down` first");
         return Err(Failure::invalid(message).into());
     }
     sandboxes::talk(Some(name), async |client| bring_up(client, topology, true).await)?;
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_have_units() {
+        let number = |text| limit(text).map(|(_, number)| number);
+        assert_eq!(number("processes=12"), Ok(12));
+        assert_eq!(number("memory=2G"), Ok(2 << 30));
+        for wrong in ["memory", "memory=", "memory=0", "memory=1GG", "memory=-1", "cpu=1", "disk=99999999999999G"] {
+            assert!(limit(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,47 +1,50 @@
 //! The program with a home of its own, for tests.
 
+#![allow(clippy::unwrap_used, reason = "these are parts of tests")]
+#![allow(dead_code, reason = "each test program uses some of them")]
+
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// A folder for state of its own, in which every sandbox ends with the test.
-pub struct Home(pub tempfile::TempDir);
+pub(crate) struct Home(pub(crate) tempfile::TempDir);
 
 impl Home {
-    pub fn new() -> Home {
+    pub(crate) fn new() -> Home {
         Home(tempfile::tempdir().unwrap())
     }
 
     /// With a sandbox in the background that has the scratch node `box`.
-    pub fn with_sandbox() -> Home {
+    pub(crate) fn with_sandbox() -> Home {
         let home = Home::new();
         home.apply("scratch: [box]\n", &["up", "-d"]);
         home
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_knetsim"));
         command.args(arguments).env_remove("KNETSIM_NAME").stdin(Stdio::null());
         command.env("KNETSIM_STATE", self.state()).env("XDG_CACHE_HOME", self.0.path().join("cache"));
         command
     }
 
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.0.path().join("state")
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         Ran::from(self.command(arguments).output().unwrap())
     }
 
     /// Runs a command that must succeed, and returns what it printed.
-    pub fn must(&self, arguments: &[&str]) -> String {
+    pub(crate) fn must(&self, arguments: &[&str]) -> String {
         let ran = self.run(arguments);
         assert_eq!(ran.status, 0, "{arguments:?}: {}", ran.err);
         ran.out
     }
 
-    pub fn apply(&self, topology: &str, up: &[&str]) -> Ran {
+    pub(crate) fn apply(&self, topology: &str, up: &[&str]) -> Ran {
         let file = self.0.path().join("lab.yaml");
         std::fs::write(&file, topology).unwrap();
         let ran = Ran::from(self.command(up).arg("-t").arg(file).output().unwrap());
@@ -59,10 +62,10 @@ impl Drop for Home {
     }
 }
 
-pub struct Ran {
-    pub status: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ran {
+    pub(crate) status: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl From<Output> for Ran {
@@ -73,7 +76,7 @@ impl From<Output> for Ran {
 }
 
 /// Polls until it holds; what it stands for is in the caller's message.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < Duration::from_secs(10), "{what}");
@@ -82,7 +85,7 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Sends a signal to a process that this test started.
-pub fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
 }
