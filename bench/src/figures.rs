@@ -1,9 +1,10 @@
 //! What a sample measured, and what many of them amount to.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What one sample measured, by name.
-pub(crate) type Figures = BTreeMap<&'static str, f64>;
+pub(crate) type Figures = BTreeMap<String, f64>;
 
 /// The middle one; of two the mean; 0 of none.
 pub(crate) fn median(values: &[f64]) -> f64 {
@@ -20,6 +21,17 @@ pub(crate) fn median(values: &[f64]) -> f64 {
 /// The least; 0 of none.
 pub(crate) fn minimum(values: &[f64]) -> f64 {
     values.iter().copied().reduce(f64::min).unwrap_or_default()
+}
+
+/// Of times taken one after the other: medians of the first 20 and of the last 20, in microseconds.
+pub(crate) fn around(times: &[Duration]) -> Figures {
+    let micros: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e6).collect();
+    let (few, many) = (&micros[..20.min(micros.len())], &micros[micros.len().saturating_sub(20)..]);
+    Figures::from([("us_at_10".to_owned(), median(few)), ("us_at_500".to_owned(), median(many))])
+}
+
+pub(crate) fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 #[cfg(test)]

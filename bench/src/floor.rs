@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::batch::{Batch, Netlink, Veth};
-use crate::figures::{Figures, median};
+use crate::figures::{Figures, around, millis};
 
 /// `lo` in a new namespace.
 const LOOPBACK: u32 = 1;
@@ -50,7 +50,7 @@ pub(crate) fn underlay(clusters: u32, workers: u32) -> Result<Figures> {
         spaces.push(member(&mut fabric, 11 + number / nodes, number, &port, None)?);
     }
     setns(&base, CloneFlags::CLONE_NEWNET)?;
-    Ok(Figures::from([("ms", millis(start.elapsed()))]))
+    Ok(Figures::from([("ms".to_owned(), millis(start.elapsed()))]))
 }
 
 /// `count` containers on one bridge. Reports the median microseconds of one where there are 10, and where there are
@@ -71,13 +71,6 @@ pub(crate) fn containers(count: u32) -> Result<Figures> {
     }
     setns(&base, CloneFlags::CLONE_NEWNET)?;
     Ok(around(&times))
-}
-
-/// Medians of the 20 around the tenth and of the last 20, in microseconds.
-pub(crate) fn around(times: &[Duration]) -> Figures {
-    let micros: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e6).collect();
-    let (few, many) = (&micros[..20.min(micros.len())], &micros[micros.len().saturating_sub(20)..]);
-    Figures::from([("us_at_10", median(few)), ("us_at_500", median(many))])
 }
 
 /// A namespace with `eth0` in a bridge, an address and maybe a default route.
@@ -119,9 +112,5 @@ pub(crate) fn settle() -> Result<Figures> {
             bail!("the kernel has not come to rest for 30 s: what else runs on this machine?");
         }
     }
-    Ok(Figures::from([("ms", millis(start.elapsed()))]))
-}
-
-pub(crate) fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
+    Ok(Figures::from([("ms".to_owned(), millis(start.elapsed()))]))
 }

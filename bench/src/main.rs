@@ -6,6 +6,8 @@
 mod batch;
 mod figures;
 mod floor;
+mod knetsim;
+mod memory;
 mod path;
 mod report;
 mod rows;
@@ -52,7 +54,12 @@ enum Sample {
     Settle,
     FloorUnderlay,
     FloorContainers,
-    PathByHand,
+    Underlay,
+    Containers,
+    Workers,
+    Etcd,
+    Whole,
+    Path,
 }
 
 fn main() -> Result<ExitCode> {
@@ -74,17 +81,11 @@ fn sample(which: &Sample) -> Result<Figures> {
         Sample::Settle => floor::settle(),
         Sample::FloorUnderlay => floor::underlay(CLUSTERS, WORKERS),
         Sample::FloorContainers => floor::containers(CONTAINERS),
-        Sample::PathByHand => path_by_hand(),
+        Sample::Underlay => knetsim::underlay(),
+        Sample::Containers => knetsim::containers(CONTAINERS),
+        Sample::Workers => knetsim::workers(),
+        Sample::Etcd => knetsim::etcd(),
+        Sample::Whole => knetsim::whole(),
+        Sample::Path => knetsim::path(),
     }
-}
-
-fn path_by_hand() -> Result<Figures> {
-    let hand = path::ByHand::new()?;
-    let (one_worker, vxlan) = (hand.one_worker(), hand.vxlan());
-    Ok(Figures::from([
-        ("one_worker_gbps", one_worker.throughput()?),
-        ("vxlan_gbps", vxlan.throughput()?),
-        ("one_worker_us", one_worker.round_trip()?),
-        ("vxlan_us", vxlan.round_trip()?),
-    ]))
 }

@@ -4,13 +4,14 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, RawFd};
-use std::process::{self, Child, Command, Stdio};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::unistd::dup;
 
 /// Round trips in one measurement.
 const ROUND_TRIPS: usize = 20_000;
@@ -20,7 +21,7 @@ const SECONDS: &str = "1";
 const CONGESTION_CONTROL: &str = "cubic";
 
 /// A network namespace held by its descriptor.
-pub(crate) struct Space(pub(crate) File);
+pub(crate) struct Space(pub(crate) OwnedFd);
 
 impl Space {
     fn new() -> Result<Self> {
@@ -28,7 +29,8 @@ impl Space {
             scope
                 .spawn(|| {
                     unshare(CloneFlags::CLONE_NEWNET)?;
-                    Ok(Space(File::open("/proc/thread-self/ns/net")?))
+                    // A duplicate, since programs started here don't inherit what was opened.
+                    Ok(Space(dup(File::open("/proc/thread-self/ns/net")?)?))
                 })
                 .join()
         });
@@ -48,13 +50,9 @@ impl Space {
         done.map_err(|_| anyhow::anyhow!("a thread panicked"))?
     }
 
-    fn fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-
-    /// How `ip` may refer to it.
+    /// How `ip`, which inherits the descriptor, may refer to it.
     fn path(&self) -> String {
-        format!("/proc/{}/fd/{}", process::id(), self.fd())
+        format!("/proc/self/fd/{}", self.0.as_raw_fd())
     }
 
     /// Runs lines of `ip -batch`, or of `bridge -batch`.

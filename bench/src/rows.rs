@@ -6,7 +6,11 @@ pub(crate) enum Place {
     /// In network and mount namespaces made for it, as whoever runs the benchmark.
     Namespaces,
     /// The same in a user namespace too, as an ordinary user.
-    User,
+    UserNamespaces,
+    /// Where the benchmark is: the sample makes a sandbox.
+    Here,
+    /// The same as an ordinary user.
+    HereAsUser,
 }
 
 /// A sample that is taken once a round: `knetsim-bench sample ...`, or Mininet.
@@ -55,34 +59,68 @@ pub(crate) const WORKERS: u32 = 3;
 /// Containers in one sample: the last 20 are made where there are 500.
 pub(crate) const CONTAINERS: u32 = 510;
 
-const FLOOR: Source = Source("floor underlay", "ms");
+const fn series(name: &'static str, place: Place, sample: &'static str) -> Series {
+    Series { name, place, program: Program::Sample(sample) }
+}
 
 pub(crate) const SERIES: &[Series] = &[
-    Series { name: "floor underlay", place: Place::Namespaces, program: Program::Sample("floor-underlay") },
-    Series { name: "floor underlay, user", place: Place::User, program: Program::Sample("floor-underlay") },
+    series("floor underlay", Place::Namespaces, "floor-underlay"),
+    series("underlay", Place::Here, "underlay"),
+    series("user's underlay", Place::HereAsUser, "underlay"),
+    series("user's floor underlay", Place::UserNamespaces, "floor-underlay"),
     Series { name: "mininet", place: Place::Namespaces, program: Program::Mininet },
-    Series { name: "floor containers", place: Place::Namespaces, program: Program::Sample("floor-containers") },
-    Series { name: "path", place: Place::Namespaces, program: Program::Sample("path-by-hand") },
+    series("floor containers", Place::Namespaces, "floor-containers"),
+    series("containers", Place::Here, "containers"),
+    series("etcd", Place::Here, "etcd"),
+    series("whole", Place::Here, "whole"),
+    series("user's whole", Place::HereAsUser, "whole"),
+    series("workers", Place::Here, "workers"),
+    series("path", Place::Here, "path"),
 ];
 
 const fn row(what: &'static str, source: Source, unit: &'static str, goal: Goal) -> Row {
     Row { what, source, unit, goal }
 }
 
+const FLOOR: Source = Source("floor underlay", "ms");
+const MININET: Source = Source("mininet", "ms");
+const UNDERLAY: Source = Source("underlay", "ms");
+const FEW: Source = Source("containers", "us_at_10");
+const FLOOR_FEW: Source = Source("floor containers", "us_at_10");
+const FLOOR_MANY: Source = Source("floor containers", "us_at_500");
+const MANY: Source = Source("containers", "us_at_500");
+const BY_HAND: [Source; 4] = [
+    Source("path", "hand_one_worker_gbps"),
+    Source("path", "hand_vxlan_gbps"),
+    Source("path", "hand_one_worker_us"),
+    Source("path", "hand_vxlan_us"),
+];
+
 pub(crate) const ROWS: &[Row] = &[
     row("underlay 2 x (2 + 3): netlink floor", FLOOR, "ms", Goal::None),
-    row(
-        "underlay: floor as an ordinary user",
-        Source("floor underlay, user", "ms"),
-        "ms",
-        Goal::TimesAtMost(FLOOR, 2.0),
-    ),
-    row("underlay: Mininet", Source("mininet", "ms"), "ms", Goal::TimesAtLeast(FLOOR, 10.0)),
-    row("underlay: Mininet's stop", Source("mininet", "stop_ms"), "ms", Goal::None),
-    row("container, 10 there: netlink floor", Source("floor containers", "us_at_10"), "us", Goal::None),
-    row("container, 500 there: netlink floor", Source("floor containers", "us_at_500"), "us", Goal::None),
-    row("one worker, by hand: throughput", Source("path", "one_worker_gbps"), "Gb/s", Goal::None),
-    row("VXLAN, by hand: throughput", Source("path", "vxlan_gbps"), "Gb/s", Goal::None),
-    row("one worker, by hand: least round trip", Source("path", "one_worker_us"), "us", Goal::None),
-    row("VXLAN, by hand: least round trip", Source("path", "vxlan_us"), "us", Goal::None),
+    row("  knetsim, mounts included", UNDERLAY, "ms", Goal::TimesAtMost(FLOOR, 2.0)),
+    row("  knetsim as an ordinary user", Source("user's underlay", "ms"), "ms", Goal::TimesAtMost(FLOOR, 2.0)),
+    row("  floor as an ordinary user", Source("user's floor underlay", "ms"), "ms", Goal::None),
+    row("  Mininet, held against knetsim", MININET, "ms", Goal::TimesAtLeast(UNDERLAY, 10.0)),
+    row("  Mininet's stop", Source("mininet", "stop_ms"), "ms", Goal::None),
+    row("container where there are 10: netlink floor", FLOOR_FEW, "us", Goal::None),
+    row("  knetsim, by CNI", FEW, "us", Goal::TimesAtMost(FLOOR_FEW, 2.0)),
+    row("container where there are 500: netlink floor", FLOOR_MANY, "us", Goal::None),
+    row("  knetsim, by CNI", MANY, "us", Goal::TimesAtMost(FLOOR_MANY, 2.0)),
+    row("  held against the one where there are 10", MANY, "us", Goal::TimesAtMost(FEW, 1.5)),
+    row("memory of a container", Source("containers", "kib"), "KiB", Goal::AtMost(16.0)),
+    row("memory of a worker with its agent", Source("workers", "kib"), "KiB", Goal::AtMost(256.0)),
+    row("etcd: two members answer", Source("etcd", "ms"), "ms", Goal::AtMost(500.0)),
+    row("knetsim up: two clusters, all of it", Source("whole", "up_ms"), "ms", Goal::AtMost(1000.0)),
+    row("  as an ordinary user", Source("user's whole", "up_ms"), "ms", Goal::AtMost(1000.0)),
+    row("knetsim down", Source("whole", "down_ms"), "ms", Goal::AtMost(50.0)),
+    row("  as an ordinary user", Source("user's whole", "down_ms"), "ms", Goal::AtMost(50.0)),
+    row("throughput on one worker: by hand", BY_HAND[0], "Gb/s", Goal::None),
+    row("  knetsim", Source("path", "ours_one_worker_gbps"), "Gb/s", Goal::TimesAtLeast(BY_HAND[0], 0.95)),
+    row("throughput over VXLAN: by hand", BY_HAND[1], "Gb/s", Goal::None),
+    row("  knetsim", Source("path", "ours_vxlan_gbps"), "Gb/s", Goal::TimesAtLeast(BY_HAND[1], 0.95)),
+    row("least round trip on one worker: by hand", BY_HAND[2], "us", Goal::None),
+    row("  knetsim", Source("path", "ours_one_worker_us"), "us", Goal::TimesAtMost(BY_HAND[2], 1.05)),
+    row("least round trip over VXLAN: by hand", BY_HAND[3], "us", Goal::None),
+    row("  knetsim", Source("path", "ours_vxlan_us"), "us", Goal::TimesAtMost(BY_HAND[3], 1.05)),
 ];

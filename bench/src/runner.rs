@@ -22,7 +22,7 @@ const USER: &str = "65534";
 /// What was measured: for each series a value by name for each round, or why there is none.
 pub(crate) type Samples = BTreeMap<&'static str, Result<Vec<BTreeMap<String, f64>>, String>>;
 
-/// A copy of this program that every user can run.
+/// Copies of this program and of knetsim that every user can run.
 pub(crate) struct Runner {
     folder: TempDir,
     program: PathBuf,
@@ -32,11 +32,14 @@ impl Runner {
     pub(crate) fn new() -> Result<Self> {
         let folder = TempDir::with_prefix("knetsim-bench-")?;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-        let program = folder.path().join("knetsim-bench");
-        fs::copy("/proc/self/exe", &program)?;
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        let here = std::env::current_exe()?;
+        for program in ["knetsim-bench", "knetsim"] {
+            let (from, to) = (here.with_file_name(program), folder.path().join(program));
+            fs::copy(&from, &to).with_context(|| format!("copy {}", from.display()))?;
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o755))?;
+        }
         fs::write(folder.path().join("underlay_in_mininet.py"), MININET)?;
-        Ok(Runner { folder, program })
+        Ok(Runner { program: folder.path().join("knetsim-bench"), folder })
     }
 
     /// All samples of the series whose name contains `only`.
@@ -92,19 +95,19 @@ impl Runner {
     }
 }
 
-/// `unshare` into the place, as root or as an ordinary user.
+/// What runs a program in that place, as root or as an ordinary user.
 fn in_place(place: Place) -> Command {
-    const SPACES: [&str; 4] = ["--net", "--mount", "--kill-child", "--fork"];
-    let mut command;
-    if place == Place::User && geteuid().is_root() {
-        command = Command::new("setpriv");
-        command.args(["--reuid", USER, "--regid", USER, "--clear-groups", "unshare", "--user", "--map-root-user"]);
-    } else {
-        command = Command::new("unshare");
-        if !geteuid().is_root() {
-            command.args(["--user", "--map-root-user"]);
+    let mut words = Vec::new();
+    if matches!(place, Place::HereAsUser | Place::UserNamespaces) && geteuid().is_root() {
+        words.extend(["setpriv", "--reuid", USER, "--regid", USER, "--clear-groups"]);
+    }
+    if matches!(place, Place::Namespaces | Place::UserNamespaces) {
+        words.extend(["unshare", "--net", "--mount", "--kill-child", "--fork"]);
+        if place == Place::UserNamespaces || !geteuid().is_root() {
+            words.extend(["--user", "--map-root-user"]);
         }
     }
-    command.args(SPACES);
+    let mut command = Command::new("env"); // which runs what follows
+    command.args(words);
     command
 }

@@ -10,6 +10,7 @@ mod container;
 mod exec;
 mod fabric;
 mod history;
+mod measure;
 mod node;
 mod observe;
 pub mod plan;
