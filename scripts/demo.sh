@@ -8,5 +8,5 @@ show() { printf '\n$ %s\n' "$*"; "$@"; }
 scripts/wasm-target.sh >/dev/null
 cargo build --locked --package knetsim
 PATH=$PWD/target/debug:$PATH
-show knetsim lab build labs/first-steps --output target/first-steps.wasm
+show knetsim lab build labs/first-steps --file target/first-steps.wasm
 show knetsim run --yes target/first-steps.wasm
