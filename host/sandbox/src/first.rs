@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 
-use knetsim_kernel::limits;
+use knetsim_kernel::limits::{self, Resource};
 use knetsim_kernel::namespaces::{IdRange, Spaces, become_root, enter_new, fork, read_id_map, write_id_maps};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -120,6 +120,8 @@ impl First<'_> {
         close_inherited()?;
         reset_signals(true)?;
         rustix::process::umask(Mode::from(0o022));
+        // No core dumps, core(5): only a limit of 1 also keeps the kernel from running the host's handler of them.
+        limits::set(Resource::Core, 1)?;
         rustix::process::setsid().map_err(step(|| "making a session"))?;
         if let Some(launcher) = &self.launcher {
             // Only now: changing ids clears it.

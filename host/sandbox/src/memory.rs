@@ -46,8 +46,13 @@ pub(crate) async fn watch(inner: Arc<Inner>, most: u64) {
 
 /// Looks once; a line for each command that was ended.
 fn end_biggest(proc: &Proc, pauses: &HashSet<i32>, most: u64) -> Result<Vec<String>> {
+    let processes = proc.processes(pauses)?;
+    // What is resident counts files too, but is cheap to read: mostly it tells that all is well.
+    if processes.iter().filter_map(|(_, folder)| resident(folder)).sum::<u64>() <= most {
+        return Ok(Vec::new());
+    }
     let (mut all, mut commands) = (0, Vec::new());
-    for (pid, folder) in proc.processes(pauses)? {
+    for (pid, folder) in processes {
         // What ended meanwhile uses nothing.
         let Some(bytes) = memory(&folder) else { continue };
         all += bytes;
@@ -75,6 +80,12 @@ fn end_biggest(proc: &Proc, pauses: &HashSet<i32>, most: u64) -> Result<Vec<Stri
         ));
     }
     Ok(ended)
+}
+
+/// Memory of a process with what it shares, by field 2 of `statm`, proc_pid_statm(5).
+fn resident(process: &OwnedFd) -> Option<u64> {
+    let pages: u64 = read(process, "statm")?.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }
 
 /// Memory that is this process's, and no file's.

@@ -22,7 +22,7 @@ pub struct NodeSpec {
 pub struct Node {
     /// Its name.
     pub name: NodeName,
-    /// Its pause process, as `ps` shows it on the node side.
+    /// Its first pause process, as `ps` on the node side shows it; [`crate::Sandbox::pause_of`] knows the one now.
     pub pid: i32,
     /// Its network namespace; loopback is up.
     pub netns: NetNs,

@@ -234,6 +234,11 @@ impl Sandbox {
         &self.inner.files
     }
 
+    /// A node's pause process now, as `ps` on the node side shows it: where somebody killed it, another took its place.
+    pub fn pause_of(&self, node: &NodeName) -> Option<i32> {
+        lock(&self.inner.nodes).get(node).map(|held| held.pause)
+    }
+
     /// Makes a node: namespaces, pause process, folder, mounts; loopback is up.
     ///
     /// # Errors

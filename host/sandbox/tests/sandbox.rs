@@ -242,8 +242,12 @@ fn a_killed_pause_process_is_replaced() {
         let script = "nsenter -m -u -n -t $(pgrep -f '^knetsim: C0w1') readlink /proc/self/ns/net";
         // The new one has another mount namespace's proc behind it, and the same network.
         poll_until(&sandbox, script, &format!("net:[{}]", node.netns.inode())).await;
+        let now = sandbox.pause_of(&node.name).unwrap().to_string();
+        assert_eq!(ok(&sandbox, None, "pgrep -f '^knetsim: C0w1'").await, now);
         sandbox.delete_node(&node.name).await.unwrap();
         poll_until(&sandbox, "pgrep -c -f '^knetsim: C0w1'", "0").await;
+        // A core dump runs a program of the host's, unless the limit is 1.
+        assert_eq!(ok(&sandbox, None, "grep core /proc/self/limits | tr -s ' '").await, "Max core file size 1 1 bytes");
     });
 }
 

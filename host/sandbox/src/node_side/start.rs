@@ -158,7 +158,6 @@ impl Start {
     }
 
     fn limit(&self, side: &NodeSide) -> Result<()> {
-        limits::set(Resource::Core, 0)?;
         side.open_files.set()?;
         if self.profile != Profile::Daemon {
             limits::stand_back(COMMAND_NICE)?;
