@@ -10,7 +10,7 @@ use crate::sandboxes;
 /// Names of running sandboxes.
 pub(crate) fn sandboxes() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
-        let names = sandboxes::base().and_then(|base| Ok(StateFolder::running(&base)?));
+        let names = StateFolder::base().and_then(|base| StateFolder::running(&base));
         names.unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
     })
 }

@@ -1,8 +1,5 @@
 //! Which sandbox a command means, and how it gets to talk to it.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,19 +13,9 @@ pub(crate) const DEFAULT: &str = "default";
 /// How long a supervisor may take to say hello.
 const HELLO: Duration = Duration::from_secs(5);
 
-/// Where state folders are: what `KNETSIM_STATE` names, else the user's usual place.
-pub(crate) fn base() -> anyhow::Result<PathBuf> {
-    let Some(named) = std::env::var_os("KNETSIM_STATE").map(PathBuf::from) else {
-        return Ok(StateFolder::base()?);
-    };
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(&named);
-    made.with_context(|| format!("KNETSIM_STATE: making {}", named.display()))?;
-    Ok(named)
-}
-
 /// The sandbox of that name, or the only one that runs.
 pub(crate) fn find(name: Option<&str>) -> anyhow::Result<StateFolder> {
-    let base = base()?;
+    let base = StateFolder::base()?;
     if let Some(name) = name {
         return Ok(StateFolder::open(&base, name)?);
     }

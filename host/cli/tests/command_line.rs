@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 fn knetsim(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_knetsim"));
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.env("HOME", home).env("KNETSIM_STATE", home.join("state")).env("XDG_CACHE_HOME", home.join("cache"));
+    command.env("HOME", home).env("KNETSIM_STATE_DIR", home.join("state")).env("XDG_CACHE_HOME", home.join("cache"));
     command.stdin(Stdio::null());
     command
 }

@@ -92,7 +92,7 @@ fn a_person_is_asked_on_the_terminal() {
         let mut script = Command::new("script");
         let knetsim = env!("CARGO_BIN_EXE_knetsim");
         script.args(["-qefc", &format!("{knetsim} run {}", lab.display()), "/dev/null"]);
-        script.env("KNETSIM_STATE", home.state()).env("XDG_CACHE_HOME", home.0.path().join("cache"));
+        script.env("KNETSIM_STATE_DIR", home.state()).env("XDG_CACHE_HOME", home.0.path().join("cache"));
         let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         script.stdin.take().unwrap().write_all(answer).unwrap();
         Ran::from(script.wait_with_output().unwrap())

@@ -115,7 +115,9 @@ fn a_terminal_is_made_inside() {
         let knetsim = env!("CARGO_BIN_EXE_knetsim");
         let mut script = Command::new("script");
         script.args(["-qefc", &format!("stty rows 33 cols 77; {knetsim} {command}"), "/dev/null"]);
-        Ran::from(script.env("KNETSIM_STATE", home.state()).env("TERM", "vt100").stdin(Stdio::null()).output().unwrap())
+        Ran::from(
+            script.env("KNETSIM_STATE_DIR", home.state()).env("TERM", "vt100").stdin(Stdio::null()).output().unwrap(),
+        )
     };
     let ran = in_terminal("exec -t box -- sh -c 'stty size; echo $TERM; tty; exit 5'");
     assert_eq!(ran.status, 5, "{}{}", ran.out, ran.err);

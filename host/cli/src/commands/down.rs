@@ -25,7 +25,7 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
         end(sandboxes::find(name)?)?;
         return Ok(0);
     }
-    let base = sandboxes::base()?;
+    let base = StateFolder::base()?;
     for name in StateFolder::running(&base)? {
         end(StateFolder::open(&base, &name)?).with_context(|| format!("sandbox {name}"))?;
     }

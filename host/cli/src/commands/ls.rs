@@ -25,7 +25,7 @@ struct Row {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
-    let base = sandboxes::base()?;
+    let base = StateFolder::base()?;
     let names = StateFolder::running(&base)?;
     if args.output == Format::Name {
         output::print(&names.join("\n"))?;

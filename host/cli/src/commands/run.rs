@@ -61,11 +61,11 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     if let Some(name) = name {
         return sandboxes::talk(Some(name), async |client| run_in(client, bytes, order).await);
     }
-    let (name, base) = (format!("run-{}", std::process::id()), Some(sandboxes::base()?));
     // Each node has a process of its own beside those that the lab starts.
     let mut limits = knetsim_sandbox::Limits::default();
     limits.processes += all.get(Limit::Workers) + all.get(Limit::Processes);
-    let fresh = Fresh::launch(&Options { name, base, limits, ..Options::default() })?;
+    let name = format!("run-{}", std::process::id());
+    let fresh = Fresh::launch(&Options { name, limits, ..Options::default() })?;
     let ran = fresh.talk(async |client| run_in(client, bytes, order).await);
     let ended = fresh.end();
     let status = ran?;

@@ -49,7 +49,7 @@ pub(crate) struct Args {
 pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     let file = args.topology.as_deref().map(topology::read).transpose()?;
     let name = name.unwrap_or(sandboxes::DEFAULT);
-    if StateFolder::running(&sandboxes::base()?)?.iter().any(|running| running == name) {
+    if StateFolder::running(&StateFolder::base()?)?.iter().any(|running| running == name) {
         return change(name, &args, file);
     }
     let detach = args.detach;
@@ -115,8 +115,8 @@ fn options(name: &str, args: Args) -> anyhow::Result<Options> {
         }
     }
     let Args { detach: detached, mounts, programs, plugins, .. } = args;
-    let (name, base) = (name.to_owned(), Some(sandboxes::base()?));
-    Ok(Options { name, base, detached, limits, mounts, programs, plugins, ..Options::default() })
+    let name = name.to_owned();
+    Ok(Options { name, detached, limits, mounts, programs, plugins, ..Options::default() })
 }
 
 /// Makes what the topology says, and says what came of it.

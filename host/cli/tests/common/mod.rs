@@ -25,7 +25,7 @@ impl Home {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_knetsim"));
         command.args(arguments).env_remove("KNETSIM_NAME").stdin(Stdio::null());
-        command.env("KNETSIM_STATE", self.state()).env("XDG_CACHE_HOME", self.0.path().join("cache"));
+        command.env("KNETSIM_STATE_DIR", self.state()).env("XDG_CACHE_HOME", self.0.path().join("cache"));
         command
     }
 
