@@ -36,6 +36,32 @@ fn eventually(what: &str, holds: impl Fn() -> bool) {
     panic!("{what}");
 }
 
+/// The first packets of all pass: none waits a second for ARP to be asked again.
+#[test]
+fn packets_pass_as_soon_as_add_is_done() {
+    in_namespaces(async || {
+        for number in 0..5 {
+            let node = Node::new(&format!("n{number}"));
+            let list = node.runtime.network(&node.name).unwrap();
+            let any = |port| std::net::SocketAddr::from(([0, 0, 0, 0], port));
+            let server = node.netns.udp(any(7)).unwrap();
+            for id in ["c1", "c2"] {
+                let container = node.container(id);
+                let client = container.netns.as_ref().unwrap().udp(any(0)).unwrap();
+                node.runtime.add(&list, &container).await.unwrap();
+                let echo = async {
+                    let mut buffer = [0; 8];
+                    client.send_to(b"hello", "11.10.128.1:7").await.unwrap();
+                    let (length, from) = server.recv_from(&mut buffer).await.unwrap();
+                    server.send_to(&buffer[..length], from).await.unwrap();
+                    client.recv(&mut buffer).await.unwrap()
+                };
+                tokio::time::timeout(Duration::from_millis(700), echo).await.expect("an echo at once");
+            }
+        }
+    });
+}
+
 #[test]
 fn a_container_reaches_the_next_one_at_once() {
     in_namespaces(async || {
@@ -242,7 +268,7 @@ fn addresses_are_asked_for_by_capability_and_by_argument() {
         // What a plugin does not declare it does not get.
         let mut container = node.container("c2");
         container.capabilities = json!({"ips": ["11.10.128.80"]}).as_object().unwrap().clone();
-        let result = node.runtime.add(&bridge("n", json!({})), &container).await.unwrap();
+        let result = node.runtime.add(&bridge("n", json!({"capabilities": {"ips": false}})), &container).await.unwrap();
         assert_eq!(result.address(), Some("11.10.128.78".parse().unwrap()));
 
         let mut container = node.container("c3");
@@ -353,6 +379,15 @@ fn many_at_once_get_an_address_each() {
         let results = futures::future::join_all(adds).await;
         let addresses: BTreeSet<_> = results.into_iter().map(|result| result.unwrap().address().unwrap()).collect();
         assert_eq!(addresses.len(), 40);
+
+        // Whoever holds the lock is waited for.
+        let lock = fs::File::open(node.root.join("var/lib/cni/networks/n/lock")).unwrap();
+        lock.lock().unwrap();
+        let late = node.container("late");
+        let mut add = std::pin::pin!(node.runtime.add(&list, &late));
+        assert!(tokio::time::timeout(Duration::from_millis(50), &mut add).await.is_err());
+        drop(lock);
+        add.await.unwrap();
     });
 }
 

@@ -38,8 +38,7 @@ pub(super) async fn ensure_bridge(host: &Host, config: &Config, gateways: &[IpNe
     let made = found.is_none();
     let link = match found {
         Some(link) => link,
-        // A gateway's hardware address is its own: else it changes with each port that comes or goes.
-        None => make_bridge(netlink, config, (!gateways.is_empty()).then(random_mac)).await?,
+        None => make_bridge(netlink, config).await?,
     };
     if link.kind != "bridge" {
         return Err(Error::Failed(format!("`{name}` exists already but is not a bridge")));
@@ -61,9 +60,9 @@ pub(super) async fn ensure_bridge(host: &Host, config: &Config, gateways: &[IpNe
     ensured.map(|()| OwnBridge { index: link.index, name: link.name, mac: link.mac, carrier: link.carrier, made })
 }
 
-async fn make_bridge(netlink: &Netlink, config: &Config, mac: Option<Mac>) -> Result<Link, Error> {
+async fn make_bridge(netlink: &Netlink, config: &Config) -> Result<Link, Error> {
     let name = &config.bridge;
-    let bridge = Bridge { name, up: true, mac, mtu: config.mtu(), ..Bridge::default() };
+    let bridge = Bridge { name, up: true, mtu: config.mtu(), ..Bridge::default() };
     match netlink.add_bridge(&bridge).await {
         Err(error) if !error.is_exists() => return Err(error.into()),
         _ => {}
@@ -86,6 +85,7 @@ async fn add_gateway(
         requests.push(Request::delete_address(link.index, *other));
     }
     requests.push(Request::add_address(link.index, gateway));
+    // Its hardware address, set by somebody, stays: else it changes with each port that comes or goes.
     let mac = link.mac.parse().map_err(|why| Error::Failed(format!("{}: {why}", link.name)))?;
     requests.push(Request::set_mac(link.index, mac));
     Ok(netlink.apply(requests).await?)
