@@ -72,6 +72,7 @@ fn what_the_slides_show_and_the_host_never_sees() {
     // A container has the files of its node, and another network.
     assert_eq!(exec("C0w1.c1", &["hostname"]).trim(), "C0w1");
     assert!(!exec("C0w1.c1", &["ip", "-o", "link"]).contains("flannel"));
+    exec("C0w1.c1", &["ping", "-c1", "-W2", "127.0.0.1"]);
     // A scratch node is empty but has somewhere to send.
     assert_eq!(exec("box", &["nft", "list", "ruleset"]), "");
     assert!(exec("box", &["ip", "route"]).contains("default dev eth0"));

@@ -293,7 +293,7 @@ impl Sandbox {
         node::remove_folder(&self.inner.data, name)
     }
 
-    /// A new network namespace without a name, for a container. It lives as long as the descriptor, a process
+    /// A new network namespace without a name, for a container; loopback is up. It lives as long as the descriptor, a process
     /// in it, or a name ([`Sandbox::attach`]).
     ///
     /// # Errors

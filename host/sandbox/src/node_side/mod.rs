@@ -252,7 +252,8 @@ impl NodeSide {
     /// A network namespace, without staying in it.
     fn create_netns(&self) -> Result<OwnedFd> {
         enter_new(Spaces::CLONE_NEWNET)?;
-        let made = Place::of("self").map(|place| place.net);
+        // As a pod's is: its runtime calls the loopback plugin first.
+        let made = loopback_up().and_then(|()| Place::of("self").map(|place| place.net));
         self.come_back(&self.own.net, Spaces::CLONE_NEWNET);
         made
     }
