@@ -253,7 +253,7 @@ impl NodeSide {
     fn create_netns(&self) -> Result<OwnedFd> {
         enter_new(Spaces::CLONE_NEWNET)?;
         // As a pod's is: its runtime calls the loopback plugin first.
-        let made = loopback_up().and_then(|()| Place::of("self").map(|place| place.net));
+        let made = loopback_up().map_err(SandboxError::from).and_then(|()| Place::of("self").map(|place| place.net));
         self.come_back(&self.own.net, Spaces::CLONE_NEWNET);
         made
     }
