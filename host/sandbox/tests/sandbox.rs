@@ -6,7 +6,7 @@ mod common;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::*;
 use knetsim_kernel::mounts;
@@ -431,7 +431,11 @@ fn abandoned_requests_are_undone() {
                 () = tokio::task::yield_now() => {}
             }
         }
-        poll_until(&sandbox, "pgrep -c sleep; pgrep -c -f '^knetsim: C0w1'", "0\n0").await;
-        sandbox.create_node(spec("C0w1")).await.unwrap();
+        poll_until(&sandbox, "pgrep -c sleep", "0").await;
+        let until = Instant::now() + Duration::from_secs(10);
+        while let Err(error) = sandbox.create_node(spec("C0w1")).await {
+            assert!(Instant::now() < until, "{error}");
+        }
+        assert_eq!(ok(&sandbox, None, "pgrep -c -f '^knetsim: '").await, "2", "the init and one pause process");
     });
 }
