@@ -62,17 +62,25 @@ pub(crate) struct Told {
     errno: Option<i32>,
 }
 
+impl Told {
+    /// What a failure takes at most as JSON, where every character may take six bytes: so it fits in one write to a pipe.
+    pub(crate) const MOST_BYTES: usize = 4096;
+    const MOST_CHARACTERS: usize = 600;
+}
+
 impl From<SandboxError> for Told {
     fn from(error: SandboxError) -> Self {
         let errno = error.errno();
-        match error {
+        let (mut step, errno) = match error {
             SandboxError::Step { step, .. } | SandboxError::Kernel(KernelError::Refused { doing: step, .. })
                 if errno.is_some() =>
             {
-                Told { step, errno }
+                (step, errno)
             }
-            other => Told { step: other.to_string(), errno: None },
-        }
+            other => (other.to_string(), None),
+        };
+        step.truncate(step.floor_char_boundary(Told::MOST_CHARACTERS));
+        Told { step, errno }
     }
 }
 

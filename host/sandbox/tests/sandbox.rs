@@ -174,6 +174,8 @@ fn programs_that_are_not_there() {
         );
         assert!(matches!(why(&[], None).await, SandboxError::Refused(_)));
         assert!(matches!(why(&["a\0b"], None).await, SandboxError::Refused(_)));
+        let long = "\u{1}".repeat(20 << 10);
+        assert_eq!(why(&[&long], None).await.errno(), Some(36), "file name too long");
         let long = "x".repeat(200 << 10);
         assert!(why(&["echo", &long], None).await.to_string().contains("longer than 128 KiB"));
         let mut netns = spawn(Profile::Plain, Some("nowhere"), &["true"]);

@@ -313,10 +313,11 @@ impl NodeSide {
     fn finish_begin(&mut self, pid: i32) -> Result<()> {
         let Some(process) = self.processes.get_mut(&pid) else { return Ok(()) };
         let Some((mut pipe, beside)) = process.begins.take() else { return Ok(()) };
-        let (call, mut words) = (process.call, Vec::new());
+        let (call, mut words) = (process.call, [0; Told::MOST_BYTES]);
         let listening = || "listening to a new process";
-        pipe.read_to_end(&mut words).map_err(step(listening))?;
-        let told: Result<(), Told> = match (&words[..], &process.kind) {
+        // Once: all that it says comes at a time, and somebody may stop it before it closes the pipe.
+        let length = pipe.read(&mut words).map_err(step(listening))?;
+        let told: Result<(), Told> = match (&words[..length], &process.kind) {
             // A program that was executed closed the pipe without a word.
             ([], Kind::Command | Kind::Daemon) => Ok(()),
             // A pause process that was killed before it was one.

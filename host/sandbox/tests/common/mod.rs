@@ -77,20 +77,18 @@ fn as_user(who: &str, program: &Path) -> Command {
     match who {
         ROOT => return Command::new(program),
         _ if !nix::unistd::geteuid().is_root() => return Command::new(program),
-        // Sub-ids for that user, only where this test can see them.
         // A name and sub-ids for that user, only where this test can see them.
-        WITH_IDS => command
-            .args(["--mount", "sh", "-ec"])
-            .arg(format!(
-                "cat /etc/passwd - >/run/test-passwd <<.\nannette:x:{USER}:{USER}::/:/bin/sh\n.\n\
-                 echo annette:1900000000:65536 >/run/test-ids\n\
-                 mount --bind /run/test-passwd /etc/passwd\n\
-                 mount --bind /run/test-ids /etc/subuid\n\
-                 mount --bind /run/test-ids /etc/subgid\n\
-                 rm /run/test-passwd /run/test-ids\n\
-                 exec setpriv {ids} \"$0\""
-            ))
-            .arg(program),
+        WITH_IDS => {
+            let folder = program.parent().unwrap();
+            let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+            std::fs::write(folder.join("passwd"), format!("{passwd}annette:x:{USER}:{USER}::/:/bin/sh\n")).unwrap();
+            std::fs::write(folder.join("ids"), "annette:1900000000:65536\n").unwrap();
+            let script = "cd \"$(dirname \"$0\")\"
+                mount --bind passwd /etc/passwd
+                mount --bind ids /etc/subuid
+                mount --bind ids /etc/subgid";
+            command.args(["--mount", "sh", "-ec"]).arg(format!("{script}\nexec setpriv {ids} \"$0\"")).arg(program)
+        }
         _ => command.args(ids.split(' ')).arg(program),
     };
     command
