@@ -47,9 +47,6 @@ impl Emulator {
         for (key, labels) in plan.labels {
             self.relabel(&key, labels);
         }
-        if let Some(applied) = plan.applied {
-            self.state().applied = applied;
-        }
         Ok(())
     }
 

@@ -3,12 +3,16 @@
 //! Pure: a [`Planner`] works on a [`View`] of what there is, refuses what cannot be, and hands out
 //! numbers. A topology file is planned as the same small operations, against the same view.
 
+mod apply;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use knetsim_model::flannel::FlannelConfig;
 use knetsim_model::names::NodeKind;
 use knetsim_model::operation::Operation;
-use knetsim_model::topology::{ClusterSpec, Topology, Workers};
+use knetsim_model::topology::Workers;
 use knetsim_model::{ClusterName, Code, ContainerName, ContainerRef, Failure, NodeName, Owner, underlay};
 
 /// A Linux bridge takes 1024 ports (BR_MAX_PORTS); one is the uplink or the bridge's own.
@@ -75,8 +79,6 @@ pub struct View {
     pub nodes: BTreeMap<NodeName, NodePlan>,
     /// Containers.
     pub containers: BTreeMap<ContainerKey, ContainerPlan>,
-    /// The topology file that was applied last.
-    pub applied: Topology,
 }
 
 impl View {
@@ -123,8 +125,6 @@ pub struct Plan {
     pub containers: Vec<ContainerPlan>,
     /// Containers that only get other labels.
     pub labels: Vec<(ContainerKey, BTreeMap<String, String>)>,
-    /// The topology file that holds from then on.
-    pub applied: Option<Topology>,
     /// What a person should know before or after.
     pub notes: Vec<String>,
 }
@@ -388,117 +388,6 @@ impl Planner {
         Ok(())
     }
 
-    /// The three-way difference: the file as it is now, as it was applied last, and what there is.
-    fn apply(&mut self, wanted: Topology) -> Result<(), Failure> {
-        self.owner = Owner::File;
-        self.numbers.clone_from(&wanted.numbers);
-        self.delete_unwanted(&wanted)?;
-        for (name, spec) in &wanted.clusters {
-            self.apply_cluster(name, spec)?;
-        }
-        for name in &wanted.scratch {
-            match self.view.nodes.get(name) {
-                None => self.create_scratch(name)?,
-                Some(there) if there.name.kind() == NodeKind::Scratch => {}
-                Some(there) => return Err(self.clash("a node", name.as_str(), &there.owner)),
-            }
-        }
-        self.report_others(&wanted);
-        self.plan.applied = Some(wanted);
-        Ok(())
-    }
-
-    /// Deletes what the file owned and no longer names, and containers that it now wants elsewhere or
-    /// with another command: those are made anew.
-    fn delete_unwanted(&mut self, wanted: &Topology) -> Result<(), Failure> {
-        let stays = |there: &&ContainerPlan| {
-            let (cluster, name) = &there.key;
-            let spec = wanted.clusters.get(cluster).and_then(|spec| spec.containers.get(name));
-            spec.is_some_and(|spec| spec.worker == there.worker && spec.command == there.command)
-        };
-        let owned = self.view.containers.values().filter(|container| container.owner == Owner::File);
-        let unwanted: Vec<_> = owned.filter(|there| !stays(there)).map(|there| there.key.clone()).collect();
-        unwanted.into_iter().for_each(|key| self.drop_container(key));
-        let nodes: Vec<_> = self.view.nodes.values().filter(|node| node.owner == Owner::File).cloned().collect();
-        for node in nodes {
-            match (node.name.kind(), node.name.cluster()) {
-                (NodeKind::Worker, Some(cluster)) => {
-                    let stays = |spec: &ClusterSpec| {
-                        worker_names(&cluster, &spec.workers).map(|names| names.contains(&node.name))
-                    };
-                    match wanted.clusters.get(&cluster).map(stays).transpose()? {
-                        Some(false) => self.delete_worker(&node.name, false)?,
-                        Some(true) | None => {}
-                    }
-                }
-                (NodeKind::Scratch, _) if !wanted.scratch.contains(&node.name) => self.delete_scratch(&node.name)?,
-                _ => {}
-            }
-        }
-        let clusters: Vec<_> =
-            self.view.clusters.values().filter(|cluster| cluster.owner == Owner::File).cloned().collect();
-        for cluster in clusters.into_iter().filter(|cluster| !wanted.clusters.contains_key(&cluster.name)) {
-            self.delete_cluster(&cluster.name, false)?;
-        }
-        Ok(())
-    }
-
-    fn apply_cluster(&mut self, name: &ClusterName, spec: &ClusterSpec) -> Result<(), Failure> {
-        let workers = worker_names(name, &spec.workers)?;
-        let flannel = spec.flannel.clone().unwrap_or_default();
-        match self.view.clusters.get(name).cloned() {
-            None => self.create_cluster(name, spec.index, &workers, flannel)?,
-            Some(there) => {
-                if there.flannel != flannel {
-                    if there.owner != Owner::File {
-                        return Err(self.clash(
-                            "a cluster with another flannel configuration",
-                            name.as_str(),
-                            &there.owner,
-                        ));
-                    }
-                    self.set_flannel(name, flannel)?;
-                }
-                let missing: Vec<_> =
-                    workers.iter().filter(|worker| !self.view.nodes.contains_key(*worker)).cloned().collect();
-                missing.iter().try_for_each(|worker| self.create_worker(worker))?;
-            }
-        }
-        for (container, wanted) in &spec.containers {
-            let key = (name.clone(), container.clone());
-            let (worker, labels, command) = (wanted.worker.clone(), wanted.labels.clone(), wanted.command.clone());
-            self.apply_container(ContainerPlan { key, worker, owner: Owner::File, labels, command })?;
-        }
-        Ok(())
-    }
-
-    fn apply_container(&mut self, wanted: ContainerPlan) -> Result<(), Failure> {
-        let Some(there) = self.view.containers.get(&wanted.key).cloned() else {
-            return self.create_container(wanted);
-        };
-        if there.worker == wanted.worker && there.command == wanted.command {
-            if there.labels != wanted.labels {
-                self.plan.labels.push((wanted.key, wanted.labels));
-            }
-            return Ok(());
-        }
-        Err(self.clash("a container", &there.reference().to_string(), &there.owner))
-    }
-
-    /// Says what the file leaves alone because somebody else made it.
-    fn report_others(&mut self, wanted: &Topology) {
-        let containers = self.view.containers.values().filter(|container| container.owner != Owner::File);
-        let containers = containers.map(|container| (container.reference().to_string(), &container.owner));
-        let nodes =
-            self.view.nodes.values().filter(|node| node.owner != Owner::File && !wanted.scratch.contains(&node.name));
-        let nodes = nodes.map(|node| (node.name.to_string(), &node.owner));
-        let notes: Vec<_> = nodes
-            .chain(containers)
-            .map(|(name, owner)| format!("{name} stays: it is of {owner}, not of the file"))
-            .collect();
-        self.plan.notes.extend(notes);
-    }
-
     fn clash(&self, kind: &str, name: &str, there: &Owner) -> Failure {
         Failure::exists(format!("there is already {kind} {name}, made by {there}; this one would be of {}", self.owner))
     }
@@ -540,6 +429,3 @@ fn check_flannel(config: &FlannelConfig) -> Result<(), Failure> {
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

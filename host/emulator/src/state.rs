@@ -9,7 +9,6 @@ use knetsim_daemon::Daemon;
 use knetsim_kernel::netlink::Netlink;
 use knetsim_kernel::netns::NetNs;
 use knetsim_model::inventory::{ClusterInfo, ContainerInfo, Health, Inventory, NodeInfo};
-use knetsim_model::topology::Topology;
 use knetsim_model::{ClusterName, ContainerRef, Failure, NodeName, Target};
 use knetsim_overlay::{Agent, Etcd};
 
@@ -58,7 +57,6 @@ pub(crate) struct State {
     pub(crate) clusters: BTreeMap<ClusterName, Arc<Cluster>>,
     pub(crate) nodes: BTreeMap<NodeName, Arc<Node>>,
     pub(crate) containers: BTreeMap<ContainerKey, Arc<Container>>,
-    pub(crate) applied: Topology,
 }
 
 impl State {
@@ -68,7 +66,6 @@ impl State {
             clusters: self.clusters.iter().map(|(name, cluster)| (name.clone(), cluster.plan.clone())).collect(),
             nodes: self.nodes.iter().map(|(name, node)| (name.clone(), node.plan.clone())).collect(),
             containers: self.containers.iter().map(|(key, container)| (key.clone(), container.plan.clone())).collect(),
-            applied: self.applied.clone(),
         }
     }
 
