@@ -4,4 +4,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 cargo build --release --locked --package knetsim --package knetsim-bench
-exec target/release/knetsim-bench "$@"
+scripts/wasm-target.sh >/dev/null
+guest=$(target/release/knetsim lab build bench/guest)
+exec target/release/knetsim-bench --guest "$guest" "$@"

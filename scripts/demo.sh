@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-show() { printf '\n$ %s\n' "$*"; "$@"; }
+show() { printf '\n$ %s\n' "$*" >&2 && "$@"; }
 
 scripts/wasm-target.sh >/dev/null
 cargo build --locked --package knetsim

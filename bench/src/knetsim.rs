@@ -14,8 +14,8 @@ use knetsim_sandbox::{Options, Seat, launch};
 use tempfile::TempDir;
 
 use crate::figures::{Figures, around, millis};
-use crate::memory;
 use crate::path::{ByHand, Path, Space};
+use crate::{lab, memory};
 
 /// Runs `work` in the supervisor of a new sandbox. What it says comes out by a pipe, a line each: its figures at the
 /// end, or before it the wish to have the sandbox's memory measured, which can be seen from outside only.
@@ -144,6 +144,15 @@ pub(crate) fn workers() -> Result<Figures> {
     })
 }
 
+/// Calls from a lab, with a cluster to call.
+pub(crate) fn lab() -> Result<Figures> {
+    let guest = lab::read()?;
+    in_sandbox(async |emulator, _| {
+        cluster(&emulator, 0).await?;
+        lab::measure(&emulator, &guest).await
+    })
+}
+
 /// The data path between containers, and one made by hand beside it, in turns.
 pub(crate) fn path() -> Result<Figures> {
     in_sandbox(async |emulator, _| {
@@ -184,7 +193,7 @@ pub(crate) fn whole() -> Result<Figures> {
     let program = beside_this()?;
     let run = |arguments: &[&str]| -> Result<f64> {
         let start = Instant::now();
-        let output = Command::new(&program).args(arguments).env("KNETSIM_STATE", state.path()).output()?;
+        let output = Command::new(&program).args(arguments).env("KNETSIM_STATE_DIR", state.path()).output()?;
         ensure!(output.status.success(), "knetsim {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(millis(start.elapsed()))
     };

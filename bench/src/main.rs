@@ -7,6 +7,7 @@ mod batch;
 mod figures;
 mod floor;
 mod knetsim;
+mod lab;
 mod memory;
 mod path;
 mod report;
@@ -32,6 +33,9 @@ struct Arguments {
     /// Only the series with this in their name.
     #[arg(long, default_value = "")]
     only: String,
+    /// The lab `bench/guest`, built.
+    #[arg(long)]
+    guest: Option<PathBuf>,
     /// Also write what was measured to this file, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -60,6 +64,7 @@ enum Sample {
     Etcd,
     Whole,
     Path,
+    Lab,
 }
 
 fn main() -> Result<ExitCode> {
@@ -68,7 +73,7 @@ fn main() -> Result<ExitCode> {
         println!("{}", serde_json::to_string(&sample(&which)?)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let samples = runner::Runner::new()?.run(arguments.rounds, &arguments.only)?;
+    let samples = runner::Runner::new(arguments.guest.as_deref())?.run(arguments.rounds, &arguments.only)?;
     print!("{}", report::table(&samples, arguments.rounds));
     if let Some(file) = arguments.json {
         fs::write(file, format!("{:#}\n", report::json(&samples, arguments.rounds)))?;
@@ -87,5 +92,6 @@ fn sample(which: &Sample) -> Result<Figures> {
         Sample::Etcd => knetsim::etcd(),
         Sample::Whole => knetsim::whole(),
         Sample::Path => knetsim::path(),
+        Sample::Lab => knetsim::lab(),
     }
 }

@@ -76,6 +76,7 @@ pub(crate) const SERIES: &[Series] = &[
     series("user's whole", Place::HereAsUser, "whole"),
     series("workers", Place::Here, "workers"),
     series("path", Place::Here, "path"),
+    series("lab", Place::Here, "lab"),
 ];
 
 const fn row(what: &'static str, source: Source, unit: &'static str, goal: Goal) -> Row {
@@ -115,6 +116,8 @@ pub(crate) const ROWS: &[Row] = &[
     row("  as an ordinary user", Source("user's whole", "up_ms"), "ms", Goal::AtMost(1000.0)),
     row("knetsim down", Source("whole", "down_ms"), "ms", Goal::AtMost(50.0)),
     row("  as an ordinary user", Source("user's whole", "down_ms"), "ms", Goal::AtMost(50.0)),
+    row("lab: a call of a resource", Source("lab", "call_us"), "us", Goal::AtMost(1.0)),
+    row("lab: ready, compiled before", Source("lab", "ready_ms"), "ms", Goal::AtMost(5.0)),
     row("throughput on one worker: by hand", BY_HAND[0], "Gb/s", Goal::None),
     row("  knetsim", Source("path", "ours_one_worker_gbps"), "Gb/s", Goal::TimesAtLeast(BY_HAND[0], 0.95)),
     row("throughput over VXLAN: by hand", BY_HAND[1], "Gb/s", Goal::None),

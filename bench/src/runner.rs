@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 
+use crate::lab::GUEST;
 use crate::rows::{CLUSTERS, Place, Program, SERIES, Series, WORKERS};
 
 /// The interpreter that Debian's Mininet is installed for.
@@ -29,7 +30,7 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new(guest: Option<&Path>) -> Result<Self> {
         let folder = TempDir::with_prefix("knetsim-bench-")?;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
         let here = std::env::current_exe()?;
@@ -37,6 +38,9 @@ impl Runner {
             let (from, to) = (here.with_file_name(program), folder.path().join(program));
             fs::copy(&from, &to).with_context(|| format!("copy {}", from.display()))?;
             fs::set_permissions(&to, fs::Permissions::from_mode(0o755))?;
+        }
+        if let Some(guest) = guest {
+            fs::copy(guest, folder.path().join(GUEST)).with_context(|| format!("copy {}", guest.display()))?;
         }
         fs::write(folder.path().join("underlay_in_mininet.py"), MININET)?;
         Ok(Runner { program: folder.path().join("knetsim-bench"), folder })
