@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     run(&[
         ("mounts_of_the_first_level_hold", mounts_of_the_first_level_hold),
         ("its_init_can_be_neither_seen_nor_harmed", its_init_can_be_neither_seen_nor_harmed),
+        ("who_stops_all_others_does_not_stop_it", who_stops_all_others_does_not_stop_it),
         ("nothing_of_the_kernel_can_be_set", nothing_of_the_kernel_can_be_set),
         ("nothing_of_the_host_is_there", nothing_of_the_host_is_there),
         ("root_inside_is_not_root_outside", root_inside_is_not_root_outside),
@@ -115,6 +116,25 @@ fn its_init_can_be_neither_seen_nor_harmed() {
         }
         assert_eq!(ok(&sandbox, Some("C0w1"), "hostname").await, "C0w1");
         poll_until(&sandbox, "pgrep -c -f '^knetsim: C0w1'", "1").await;
+    });
+}
+
+fn who_stops_all_others_does_not_stop_it() {
+    in_sandbox(&options(), |sandbox| async move {
+        sandbox.create_node(spec("C0w1")).await.unwrap();
+        let netns = sandbox.create_netns().await.unwrap();
+        let mut stopper = spawn(Profile::Plain, Some("C0w1"), &["bash", "-c", "while :; do kill -STOP -1; done"]);
+        stopper.netns = Some(netns.clone());
+        let stopper = sandbox.spawn(stopper).await.unwrap();
+        // New processes are stopped too, at any moment of their beginning; nobody waits for them.
+        for _ in 0..50 {
+            let start = sandbox.spawn(spawn(Profile::Plain, Some("C0w1"), &["no-such-program"]));
+            let _ = tokio::time::timeout(std::time::Duration::from_millis(2), start).await;
+            sandbox.create_netns().await.unwrap();
+        }
+        sandbox.kill_in(&netns).await.unwrap();
+        assert_eq!(stopper.wait().await, Exit::Signal(9));
+        ok(&sandbox, Some("C0w1"), "kill -CONT -1; true").await;
     });
 }
 
