@@ -21,53 +21,72 @@ const PORT_DEADLINE: Duration = Duration::from_millis(2500);
 
 /// The bridge of a network.
 pub(super) struct OwnBridge {
-    pub(super) index: u32,
+    index: u32,
     name: String,
     mac: String,
     /// Whether a port was up before.
     carrier: bool,
     /// Whether this call made it.
-    pub(super) made: bool,
+    made: bool,
 }
 
 /// Makes the bridge and gives it its addresses, where that has not been done.
 pub(super) async fn ensure_bridge(host: &Host, config: &Config, gateways: &[IpNet]) -> Result<OwnBridge, Error> {
     let name = &config.bridge;
-    let netlink = &host.netlink;
-    let found = netlink.link(name).await?;
-    let made = found.is_none();
-    let link = match found {
-        Some(link) => link,
-        None => make_bridge(netlink, config).await?,
-    };
-    if link.kind != "bridge" {
-        return Err(Error::Failed(format!("`{name}` exists already but is not a bridge")));
-    }
-    let ensure = async || -> Result<(), Error> {
-        if !link.up {
-            netlink.set_up(link.index, true).await?;
+    let mut made = false;
+    let found = match host.netlink.link(name).await? {
+        None => {
+            made = make_bridge(host, config).await?;
+            host.netlink.link(name).await?
         }
-        let present = if gateways.is_empty() { Vec::new() } else { netlink.addresses_of(link.index).await? };
-        for gateway in gateways.iter().filter(|gateway| !present.contains(gateway)) {
-            add_gateway(netlink, config, &link, *gateway, &present).await?;
-        }
-        Ok(())
+        found => found,
     };
-    let ensured = ensure().await;
-    if ensured.is_err() && made {
-        netlink.delete_link(link.index).await?;
+    let link = found.ok_or_else(|| Error::Failed(format!("bridge {name} vanished")))?;
+    let ensured = ensure_gateways(host, config, &link, gateways).await;
+    let bridge = OwnBridge { index: link.index, name: link.name, mac: link.mac, carrier: link.carrier, made };
+    if ensured.is_err() {
+        bridge.undo(host).await;
     }
-    ensured.map(|()| OwnBridge { index: link.index, name: link.name, mac: link.mac, carrier: link.carrier, made })
+    ensured.map(|()| bridge)
 }
 
-async fn make_bridge(netlink: &Netlink, config: &Config) -> Result<Link, Error> {
-    let name = &config.bridge;
-    let bridge = Bridge { name, up: true, mtu: config.mtu(), ..Bridge::default() };
-    match netlink.add_bridge(&bridge).await {
-        Err(error) if !error.is_exists() => return Err(error.into()),
-        _ => {}
+impl OwnBridge {
+    /// Takes the bridge away again if this call made it.
+    pub(super) async fn undo(&self, host: &Host) {
+        if self.made {
+            delete(host, &self.name, self.index).await;
+        }
     }
-    netlink.link(name).await?.ok_or_else(|| Error::Failed(format!("bridge {name} vanished")))
+}
+
+/// For undoing: the failure that led here is the one to tell.
+async fn delete(host: &Host, name: &str, index: u32) {
+    if let Err(error) = host.netlink.delete_link(index).await {
+        tracing::warn!("undo ADD: {name}: {error}");
+    }
+}
+
+/// False where somebody else made it meanwhile.
+async fn make_bridge(host: &Host, config: &Config) -> Result<bool, Error> {
+    let bridge = Bridge { name: &config.bridge, up: true, mtu: config.mtu(), ..Bridge::default() };
+    match host.netlink.add_bridge(&bridge).await {
+        Err(error) if error.is_exists() => Ok(false),
+        made => Ok(made.map(|_| true)?),
+    }
+}
+
+async fn ensure_gateways(host: &Host, config: &Config, link: &Link, gateways: &[IpNet]) -> Result<(), Error> {
+    if link.kind != "bridge" {
+        return Err(Error::Failed(format!("`{}` exists already but is not a bridge", link.name)));
+    }
+    if !link.up {
+        host.netlink.set_up(link.index, true).await?;
+    }
+    let present = if gateways.is_empty() { Vec::new() } else { host.netlink.addresses_of(link.index).await? };
+    for gateway in gateways.iter().filter(|gateway| !present.contains(gateway)) {
+        add_gateway(&host.netlink, config, link, *gateway, &present).await?;
+    }
+    Ok(())
 }
 
 async fn add_gateway(
@@ -134,7 +153,7 @@ pub(super) async fn plug(
             Ok(())
         }
         Err(error) => {
-            netlink.delete_link(pair.ends.index).await?;
+            delete(call.host, &pair.name, pair.ends.index).await;
             Err(error)
         }
     }

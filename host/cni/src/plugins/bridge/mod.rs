@@ -72,11 +72,11 @@ async fn connect(call: Call<'_>, config: &Config, result: &mut AddResult) -> Res
     }
     let gateways = config.complete(result)?;
     let bridge = device::ensure_bridge(call.host, config, &gateways).await?;
-    let ended = device::plug(call, config, inside, &bridge, result).await;
-    if ended.is_err() && bridge.made {
-        call.host.netlink.delete_link(bridge.index).await?;
+    let plugged = device::plug(call, config, inside, &bridge, result).await;
+    if plugged.is_err() {
+        bridge.undo(call.host).await;
     }
-    ended
+    plugged
 }
 
 /// Undoes all that it can; the first error is the answer.
