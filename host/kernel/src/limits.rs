@@ -33,7 +33,7 @@ pub fn raise_open_files() -> Result<OpenFiles> {
 impl OpenFiles {
     /// Sets them, for programs that rely on the usual ones.
     pub fn set(&self) -> Result<()> {
-        rustix::process::setrlimit(Resource::Nofile, self.0.clone())
+        rustix::process::setrlimit(Resource::Nofile, self.0)
             .map_err(KernelError::doing("limit the number of open files"))
     }
 }
