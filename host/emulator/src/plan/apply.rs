@@ -66,9 +66,8 @@ impl Planner {
                     let stays = |spec: &ClusterSpec| {
                         worker_names(&cluster, &spec.workers).map(|names| names.contains(&node.name))
                     };
-                    match wanted.clusters.get(&cluster).map(stays).transpose()? {
-                        Some(false) => self.delete_worker(&node.name, false)?,
-                        Some(true) | None => {}
+                    if let Some(false) = wanted.clusters.get(&cluster).map(stays).transpose()? {
+                        self.delete_worker(&node.name, false)?;
                     }
                 }
                 (NodeKind::Scratch, _) if !wanted.scratch.contains(&node.name) => self.delete_scratch(&node.name)?,
