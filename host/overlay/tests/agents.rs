@@ -48,7 +48,7 @@ fn all_is_as_flanneld_leaves_it() {
         let (one, two) = (cluster.node(3).await, cluster.node(4).await);
         one.agent.ready(1, Duration::from_secs(10)).await.unwrap();
         let (subnet, peer) = (one.agent.state().subnet.unwrap(), two.agent.state().subnet.unwrap());
-            let (mac, peer_mac) = (one.mac("flannel.100").await, two.mac("flannel.100").await);
+        let (mac, peer_mac) = (one.mac("flannel.100").await, two.mac("flannel.100").await);
 
         let key = format!("{SUBNETS}{}-20", subnet.network());
         let value = cluster.etcdctl(&["get", &key, "--print-value-only"]);
