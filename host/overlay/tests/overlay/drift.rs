@@ -1,10 +1,8 @@
 //! What somebody changed by hand is mended, or only said.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Cluster, Node, test, until};
+use crate::common::{Cluster, Node, test, until};
 
 async fn pair() -> (Cluster, Node, Node) {
     let cluster = Cluster::start(1).await;

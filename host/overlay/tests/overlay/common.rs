@@ -9,6 +9,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use knetsim_kernel::NetNs;
 use knetsim_kernel::monitor::Monitor;
+use knetsim_kernel::namespaces::{Spaces, enter_new};
 use knetsim_kernel::netlink::{Bridge, Netlink, Veth};
 use knetsim_model::NodeName;
 use knetsim_model::flannel::FlannelConfig;
@@ -134,7 +135,7 @@ impl Cluster {
     /// A node joined to the switch, without an agent: what one needs.
     pub(crate) async fn spec(&self, number: u8) -> (NetNs, AgentSpec) {
         let namespace = std::thread::spawn(|| {
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+            enter_new(Spaces::CLONE_NEWNET).unwrap();
             NetNs::current().unwrap()
         });
         let namespace = namespace.join().unwrap();

@@ -1,12 +1,10 @@
 //! Agents beside each other on one real etcd.
 
-mod common;
-
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use crate::common::{Cluster, Node, test, until};
 use cap_std::fs::PermissionsExt;
-use common::{Cluster, Node, test, until};
 use knetsim_model::flannel::{FlannelConfig, SUBNETS};
 use knetsim_model::inventory::Health;
 use knetsim_overlay::Clock;
