@@ -10,7 +10,7 @@ use cap_std::fs::Dir;
 use knetsim_kernel::NetNs;
 use knetsim_kernel::monitor::Monitor;
 use knetsim_kernel::namespaces::{Spaces, enter_new};
-use knetsim_kernel::netlink::{Bridge, Netlink, Veth};
+use knetsim_kernel::netlink::{Bridge, Mac, Netlink, Veth};
 use knetsim_model::NodeName;
 use knetsim_model::flannel::FlannelConfig;
 use knetsim_overlay::{Agent, AgentError, AgentSpec, AgentState, Clock, Etcd};
@@ -66,7 +66,9 @@ impl Cluster {
         run(&["ip", "link", "set", "lo", "up"]);
         let base = NetNs::current().unwrap();
         let netlink = base.netlink().unwrap();
-        let switch = netlink.add_bridge(&Bridge { name: "eth0", up: true, ..Bridge::default() }).await.unwrap();
+        // One that bears addresses must not take those of ports that come later: neighbours would not notice.
+        let mac = Some(Mac([2, 0, 0, 0, 0, 1]));
+        let switch = netlink.add_bridge(&Bridge { name: "eth0", up: true, mac, ..Bridge::default() }).await.unwrap();
         let members: Vec<_> = (1..=members)
             .map(|number| (["C0e1", "C0e2", "C1e1"][usize::from(number) - 1], Ipv4Addr::new(10, 1, 0, number)))
             .map(|(name, address)| (name.parse().unwrap(), address))
