@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cap_std::fs::Dir;
-use knetsim_kernel::files;
 use knetsim_model::Event;
-use knetsim_sandbox::{Child, Exit, Node, Profile, Sandbox, Spawn, Stdio};
+use knetsim_sandbox::{Child, Exit, Node, Profile, Sandbox, Spawn, Stdio, files};
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep};
 

@@ -10,9 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use knetsim_kernel::files;
 use knetsim_model::{Event, NodeName};
-use knetsim_sandbox::{Exit, Node, Sandbox};
+use knetsim_sandbox::{Exit, Node, Sandbox, files};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 

@@ -27,7 +27,7 @@ const WASI_CLI: &str = include_str!("../../../guest-sdk/wit/deps/cli.wit");
 /// The component in a file that may be a component, a core module, or the text of one.
 ///
 /// A module that exports `_start` is a program of WASI 0.1, as wasi-libc makes it; any other exports
-/// `wasi:cli/run@0.2.0#run` itself.
+/// `wasi:cli/run@0.2.12#run` itself.
 ///
 /// # Errors
 /// It is none of these, or imports what neither WASI nor knetsim has.
@@ -47,7 +47,9 @@ pub fn componentize(lab: &[u8]) -> Result<Vec<u8>> {
         let encoder = ComponentEncoder::default().module(&module)?.realloc_via_memory_grow(true);
         Ok(encoder.adapter(PREVIEW1, adapter)?.validate(true).encode()?)
     };
-    encode().map_err(|error| LabError::NotALab(format!("this module can't become a component: {error:#}")))
+    encode().map_err(|error| {
+        LabError::NotALab(format!("this module can't become a component: {}", knetsim_model::error::chain(&*error)))
+    })
 }
 
 /// What of a module decides how it becomes a component.

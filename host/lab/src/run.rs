@@ -105,6 +105,9 @@ fn status(ended: wasmtime::Result<Result<(), ()>>) -> Result<i32, Failure> {
     }
     match error.downcast::<Failure>() {
         Ok(failure) => Err(failure),
-        Err(error) => Err(Failure::new(Code::Failed, format!("it was ended: {error:#}"))),
+        Err(error) => {
+            tracing::debug!("{error:?}");
+            Err(Failure::new(Code::Failed, format!("it was ended: {}", error.root_cause())))
+        }
     }
 }

@@ -11,6 +11,7 @@
 //! or signal the first level.
 
 mod error;
+pub mod files;
 mod first;
 mod ids;
 mod launch;

@@ -35,8 +35,10 @@ use memory::Memory;
 
 /// The most that one call of a lab may pass to the host, in bytes.
 pub(crate) const MAX_ARGUMENTS: usize = 16 << 20;
-/// The most handles that a lab may hold, those of its streams included.
+/// The most handles of ours that a lab may hold.
 const MAX_HANDLES: usize = 10_000;
+/// The most handles of WASI's that a lab may hold, which only a hostile one comes near.
+const MAX_STREAMS: usize = 10_000;
 /// The most random bytes of one call.
 const MAX_RANDOM: u64 = 1 << 20;
 
@@ -99,6 +101,7 @@ pub(crate) struct State {
     made: Made,
     processes: Arc<Semaphore>,
     table: ResourceTable,
+    handles: usize,
     wasi: WasiCtx,
     pub(crate) memory: Memory,
 }
@@ -113,11 +116,11 @@ struct Made {
 impl State {
     pub(crate) fn new(emulator: Emulator, rights: Rights, limits: Arc<Limits>, wasi: WasiCtx) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_HANDLES);
+        table.set_max_capacity(MAX_HANDLES + MAX_STREAMS);
         let processes = usize::try_from(limits.get(Limit::Processes)).unwrap_or(usize::MAX);
         let processes = Arc::new(Semaphore::new(processes.min(Semaphore::MAX_PERMITS)));
         let memory = Memory::new(limits.clone());
-        State { emulator, rights, limits, made: Made::default(), processes, table, wasi, memory }
+        State { emulator, rights, limits, made: Made::default(), processes, table, handles: 0, wasi, memory }
     }
 
     async fn submit(&mut self, operation: Operation) -> Result<(), Failure> {
@@ -134,9 +137,16 @@ impl State {
 
     /// Gives a handle to the lab.
     fn hand_out<T: Send + 'static>(&mut self, handle: T) -> Result<Resource<T>, Failure> {
-        self.table.push(handle).map_err(|_| {
-            Failure::new(Code::Limit, format!("a lab can hold {MAX_HANDLES} handles; drop some before you open more"))
-        })
+        let full = || {
+            let words = format!("a lab can hold {MAX_HANDLES} handles; drop some before you open more");
+            Failure::new(Code::Limit, words)
+        };
+        if self.handles >= MAX_HANDLES {
+            return Err(full());
+        }
+        let handle = self.table.push(handle).map_err(|_| full())?;
+        self.handles += 1;
+        Ok(handle)
     }
 
     /// What a handle stands for.
@@ -146,6 +156,7 @@ impl State {
 
     fn drop_handle<T: 'static>(&mut self, handle: Resource<T>) -> wasmtime::Result<()> {
         self.table.delete(handle)?;
+        self.handles -= 1;
         Ok(())
     }
 }

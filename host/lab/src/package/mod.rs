@@ -4,6 +4,8 @@
 mod build;
 mod create;
 mod inspect;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 

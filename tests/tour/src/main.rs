@@ -1,0 +1,235 @@
+//! Goes through everything a lab can do, and expects what it should find.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::{Duration, Instant};
+
+use knetsim_sdk::{Code, Command, Container, Error, Lab, NewContainer, Place, Result, Tries};
+
+fn main() -> Result<()> {
+    let lab = Lab::new();
+    scratch_nodes(&lab)?;
+    commands(&lab)?;
+    background(&lab)?;
+    namespaces_by_hand(&lab)?;
+    clusters_and_workers(&lab)?;
+    let (near, far) = containers(&lab)?;
+    probes(&lab, &near, &far)?;
+    observations(&lab, &near)?;
+    another_overlay(&lab)?;
+    lab.cluster("C0")?.delete_with_containers()?;
+    assert!(lab.nodes()?.is_empty() && lab.containers()?.is_empty() && lab.clusters()?.is_empty());
+    println!("the tour is over");
+    Ok(())
+}
+
+fn code<T: std::fmt::Debug>(result: Result<T>) -> Code {
+    result.expect_err("a refusal").code()
+}
+
+fn scratch_nodes(lab: &Lab) -> Result<()> {
+    let node = lab.create_scratch("box")?;
+    let info = lab.scratch("box")?.info()?;
+    assert_eq!((info.name.as_str(), info.kind.as_str(), info.owner.as_str()), (node.name(), "scratch", "lab:tour"));
+    assert_eq!(code(lab.create_scratch("box")), Code::Exists);
+    assert_eq!(code(lab.scratch("other")), Code::NotFound);
+    assert_eq!(code(lab.worker("box")), Code::Invalid);
+    assert_eq!(code(lab.create_scratch("no name")), Code::Invalid);
+    Ok(())
+}
+
+fn commands(lab: &Lab) -> Result<()> {
+    let node = lab.place("box");
+    assert_eq!(node.run(["hostname"])?.text()?.trim(), "box");
+    let count = node.run(Command::new(["wc", "-c"]).input(vec![b'x'; 200_000]))?;
+    assert_eq!(count.text()?.trim(), "200000");
+    let shell = |script: &str| Command::new(["sh", "-c", script]);
+    let output = node.run(shell("echo $GREETING; echo oh >&2; exit 3").env("GREETING", "hello"))?;
+    assert_eq!((output.status, &*output.stdout, &*output.stderr), (3, &b"hello\n"[..], &b"oh\n"[..]));
+    assert!(output.text().expect_err("status 3").message().contains("exit status 3: oh"));
+    assert_eq!(node.run(shell("kill -9 $$"))?.status, 137);
+
+    // What is too much is read and not kept; what goes on behind a command's back is not waited for.
+    let flood = node.run(["head", "-c", "5000000", "/dev/zero"])?;
+    assert!(flood.truncated && flood.success() && flood.stdout.len() == 1 << 20);
+    let begin = Instant::now();
+    assert_eq!(node.run(shell("sleep 30 & echo done"))?.text()?, "done\n");
+    assert!(begin.elapsed() < Duration::from_secs(10));
+    let slow = node.run(shell("sleep 30").timeout(Duration::from_millis(50)));
+    assert_eq!(code(slow), Code::Timeout);
+    assert!(node.run(["no-such-program"]).is_err());
+    assert_eq!(code(lab.place("nobody").run(["true"])), Code::NotFound);
+    Ok(())
+}
+
+fn background(lab: &Lab) -> Result<()> {
+    let node = lab.place("box");
+    let process = node.start(["sh", "-c", "echo begun; exec sleep 100"])?;
+    assert!(process.pid() > 1);
+    assert_eq!(process.wait_for(Duration::from_millis(20))?, None);
+    until("the log has its line", || Ok(node.log().is_ok_and(|log| log.contains("begun"))))?;
+    // Two at the same time are allowed, this one and another.
+    let other = node.start(["sleep", "100"])?;
+    assert_eq!(code(node.start(["true"])), Code::Limit);
+    assert_eq!(code(node.run(["true"])), Code::Limit);
+    assert_eq!(code(other.signal(1000)), Code::Invalid);
+    other.signal(15)?;
+    assert_eq!(other.wait()?, 128 + 15);
+    process.kill()?;
+    assert_eq!(process.wait()?, 128 + 9);
+    until("there is room again", || match node.run(["true"]) {
+        Err(error) if error.code() == Code::Limit => Ok(false),
+        ran => Ok(ran?.success()),
+    })
+}
+
+fn namespaces_by_hand(lab: &Lab) -> Result<()> {
+    let node = lab.scratch("box")?;
+    assert!(!node.run(["unshare", "--net", "true"])?.success(), "a lab's command makes no namespaces");
+    node.run(Command::new(["ip", "netns", "add", "mine"]).with_namespaces())?.text()?;
+    let namespaces = node.observe()?.namespaces()?;
+    assert_eq!(namespaces.iter().map(|n| (n.name.as_str(), n.container)).collect::<Vec<_>>(), [("mine", false)]);
+    let mine = lab.place("box/mine");
+    mine.run(["ip", "link", "set", "lo", "up"])?.text()?;
+    assert!(mine.observe()?.link("lo")?.is_some_and(|lo| lo.up));
+    assert!(mine.ping("127.0.0.1")?.all_answered());
+
+    // The history knows of it afterwards, too.
+    let end = Instant::now() + Duration::from_secs(5);
+    node.run(Command::new(["ip", "netns", "delete", "mine"]).with_namespaces())?.text()?;
+    until("the history has its begin and end", || {
+        let entries = lab.history(0)?.entries;
+        let of = |verb| entries.iter().any(|e| e.place == "box" && e.change.verb == verb && e.change.detail == "mine");
+        assert!(Instant::now() < end || (of("new") && of("gone")), "{entries:?}");
+        Ok(of("new") && of("gone"))
+    })?;
+    node.delete()
+}
+
+fn clusters_and_workers(lab: &Lab) -> Result<()> {
+    let cluster = lab.create_cluster("C0", 2)?;
+    assert_eq!((cluster.name(), cluster.info()?.switch.as_str()), ("C0", "C0s0"));
+    assert_eq!(code(lab.create_cluster("C0", 1)), Code::Exists);
+    assert_eq!(code(lab.create_cluster("C1", 3)), Code::Limit);
+    assert_eq!(code(cluster.set_flannel("{}")), Code::Invalid);
+    assert_eq!(lab.clusters()?.len(), 1);
+
+    let worker = lab.create_worker("C0w3")?;
+    assert!(worker.info()?.subnet.is_some(), "it has a lease");
+    worker.set_repair(false)?;
+    assert!(!worker.info()?.repair);
+    assert!(lab.place("C0w1").ping(&worker)?.all_answered());
+    lab.set_link("base:C0w3", false)?;
+    assert_eq!(lab.place("C0w1").ping(&worker)?.received, 0);
+    lab.set_link("base:C0w3", true)?;
+    until("its link carries again", || Ok(lab.place("C0w1").ping(&worker)?.all_answered()))?;
+    worker.delete()?;
+    let names: Vec<_> = lab.nodes()?.into_iter().map(|node| node.name).collect();
+    assert_eq!(names, ["C0e1", "C0e2", "C0w1", "C0w2"]);
+    Ok(())
+}
+
+fn containers(lab: &Lab) -> Result<(Container, Container)> {
+    let near = lab.worker("C0w1")?.create_container("c1")?;
+    let server = [
+        "sh",
+        "-c",
+        "echo serving; mkdir -p /tmp/www; cd /tmp/www; echo hi >index.html; exec python3 -u -m http.server 80",
+    ];
+    let far = NewContainer::new("C0w2.c2").label("app", "web").command(server);
+    let far = lab.create_container(far)?;
+    assert_eq!(lab.container("C0.c1")?.name(), "C0w1.c1");
+    assert_eq!(far.info()?.labels, [("app".to_owned(), "web".to_owned())]);
+    assert_eq!(code(lab.create_container("C0w2.c1")), Code::Exists);
+    assert_eq!(code(lab.container("C0w2.c1")), Code::NotFound);
+    let third = lab.create_container("C0w2.c3")?;
+    assert_eq!(code(lab.create_container("C0w2.c4")), Code::Limit);
+    third.delete()?;
+    assert_eq!(code(lab.container("C0.c3")), Code::NotFound);
+    assert!(lab.worker("C0w1")?.delete().is_err(), "it has a container");
+    Ok((near, far))
+}
+
+fn probes(lab: &Lab, near: &Container, far: &Container) -> Result<()> {
+    let ping = near.probe()?.ping(far, Tries::times(3))?;
+    assert!(ping.all_answered() && ping.sent == 3 && ping.times_us.len() == 3, "{ping:?}");
+    assert_eq!(ping.address, far.address()?.to_string());
+    assert!(lab.place("C0e1").ping("C0w2")?.all_answered());
+    until("the server serves", || Ok(near.connect(far, 80)?.all_connected()))?;
+    let refused = near.connect(far, 81)?;
+    assert_eq!((refused.connected, refused.error.as_deref()), (0, Some("Connection refused")));
+    let reply = near.http_get(far, 80, "/index.html")?;
+    assert_eq!((reply.status, reply.text().as_str()), (200, "hi\n"));
+    assert!(reply.header("server").is_some());
+    assert_eq!(near.http_get(far, 80, "/nothing")?.status, 404);
+    assert!(far.log()?.contains("serving"));
+    assert_eq!(code(near.ping("nobody at all")), Code::Invalid);
+    assert_eq!(code(near.probe()?.ping(far, Tries::times(0))), Code::Invalid);
+    Ok(())
+}
+
+fn observations(lab: &Lab, near: &Container) -> Result<()> {
+    let inside = near.observe()?;
+    let address = near.address()?.to_string();
+    assert!(inside.addresses()?.iter().any(|a| a.interface == "eth0" && a.address == address));
+    let eth0 = inside.link("eth0")?.expect("eth0");
+    assert!(eth0.kind == "veth" && eth0.counters.tx_packets > 0, "{eth0:?}");
+    assert!(inside.routes()?.iter().any(|route| route.destination == "default"));
+    assert_eq!(code(inside.namespaces()), Code::Invalid);
+
+    let node = lab.place("C0w1").observe()?;
+    let overlay = node.link("flannel.100")?.and_then(|link| link.vxlan).expect("a vxlan device");
+    assert_eq!((overlay.vni, overlay.port), (100, 8472));
+    let neighbour = node.neighbours()?.into_iter().find(|n| n.interface == "flannel.100").expect("a neighbour");
+    let entry = node.fdb()?.into_iter().find(|entry| Some(&entry.mac) == neighbour.mac.as_ref()).expect("an entry");
+    assert_eq!(entry.destination, Some(lab.worker("C0w2")?.info()?.address));
+    assert!(node.namespaces()?.iter().any(|namespace| namespace.name == "c1" && namespace.container));
+    let subnet = lab.worker("C0w1")?.info()?.subnet.expect("a lease");
+    let environment = node.read_file("/run/flannel/subnet.env")?;
+    assert!(environment.contains("FLANNEL_NETWORK=11.0.0.0/8"), "{environment}");
+    assert!(node.list_folder("/run")?.contains(&"flannel/".to_owned()));
+    assert_eq!(code(node.read_file("/run/nothing")), Code::NotFound);
+    assert!(node.read_file("/../../etc/passwd").is_err());
+    let leases = lab.etcd_keys("C0", "/coreos.com/network/subnets/")?;
+    assert!(leases.len() == 2 && leases.iter().all(|lease| lease.ttl.is_some()), "{leases:?}");
+    assert!(leases.iter().any(|lease| lease.key.ends_with(&subnet.replace('/', "-"))), "{leases:?} {subnet}");
+
+    let etcd = lab.place("C0e1").observe()?;
+    assert!(etcd.sockets()?.iter().any(|socket| socket.state == "listen" && socket.local.ends_with(":2379")));
+    assert!(etcd.processes()?.iter().any(|process| process.command[0].ends_with("etcd")));
+    assert!(etcd.logs()?.contains(&"etcd".to_owned()) && !etcd.read_log("etcd")?.is_empty());
+
+    let nft = [
+        "nft",
+        "add table ip mine; add chain ip mine out { type filter hook output priority 0; }; add rule ip mine out counter",
+    ];
+    lab.place("C0w1").run(nft)?.text()?;
+    lab.place("C0w1").ping("C0w2")?;
+    let ruleset = node.ruleset()?;
+    let chain = ruleset.chains.iter().find(|chain| chain.table == "mine").expect("a chain");
+    assert_eq!(chain.hook.as_ref().map(|hook| hook.hook.as_str()), Some("output"));
+    let rule = ruleset.rules.iter().find(|rule| rule.table == "mine").expect("a rule");
+    assert!(rule.packets > Some(0) && rule.handle > 0, "{rule:?}");
+    assert!(node.ruleset_text()?.contains("table ip mine"));
+    Ok(())
+}
+
+fn another_overlay(lab: &Lab) -> Result<()> {
+    let flannel = r#"{ "Network": "12.0.0.0/8", "SubnetLen": 24, "Backend": { "Type": "vxlan", "VNI": 7 } }"#;
+    lab.cluster("C0")?.set_flannel(flannel)?;
+    let (near, far) = (lab.container("C0.c1")?, lab.container("C0.c2")?);
+    assert_eq!(near.address()?.octets()[0], 12);
+    assert!(near.ping(&far)?.all_answered());
+    Ok(())
+}
+
+/// Tries again until it holds.
+fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    let end = Instant::now() + Duration::from_secs(5);
+    while !holds()? {
+        if Instant::now() > end {
+            return Err(Error::new(format!("{what}: not within five seconds")));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
