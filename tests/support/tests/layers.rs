@@ -29,8 +29,8 @@ const OWNED: &[(&str, &[&str])] = &[
 ];
 
 /// What starts processes: the spawner; `nft` and `newuidmap`; the user's own program, which is in no sandbox; and
-/// `cnitool`, a program on the node side that runs anybody's plugins.
-const STARTS_PROCESSES: &[&str] = &["sandbox", "kernel", "cli", "cni/src/exec.rs"];
+/// `cnitool`, a program on the node side that runs anybody's plugins; and cargo, where a lab is written.
+const STARTS_PROCESSES: &[&str] = &["sandbox", "kernel", "cli", "cni/src/exec.rs", "lab/src/package/build.rs"];
 
 fn host() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../host")
