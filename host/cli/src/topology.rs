@@ -21,7 +21,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Topology> {
     let topology: Topology = read_yaml(path, "`knetsim schema` prints what a topology file may hold")?;
     let apply = Operation::Apply { topology: topology.clone() };
     Planner::plan(View::default(), &apply, Owner::File)
-        .map_err(|failure| Failure::new(failure.code, format!("{}: {}", name_of(path), failure.message)))?;
+        .map_err(|failure| Failure::invalid(format!("{}: {}", name_of(path), failure.message)))?;
     Ok(topology)
 }
 

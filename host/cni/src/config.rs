@@ -209,3 +209,93 @@ fn without_nulls(value: Value) -> Object {
     let Value::Object(object) = value else { return Object::new() };
     object.into_iter().filter(|(_, value)| !value.is_null()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use cap_std::ambient_authority;
+    use cap_std::fs::Dir;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(json: Value) -> Result<NetworkList, Error> {
+        NetworkList::parse(json.to_string().as_bytes())
+    }
+
+    #[test]
+    fn the_newest_known_version_is_spoken() {
+        for (version, versions, chosen) in [
+            ("", json!([]), Some("0.1.0")),
+            ("0.4.0", json!([]), Some("0.4.0")),
+            ("0.4.0", json!(["0.3.1", "1.0.0", "9.0.0"]), Some("1.0.0")),
+            ("1.1.0", json!(["1.0.0"]), Some("1.1.0")),
+            ("2.0.0", json!([]), None),
+        ] {
+            let list = json!({"name": "n", "cniVersion": version, "cniVersions": versions, "plugins": [{"type": "x"}]});
+            assert_eq!(parse(list).ok().map(|list| list.version.as_str()), chosen, "{version} {versions}");
+        }
+    }
+
+    #[test]
+    fn lists_that_make_no_sense_are_refused() {
+        for list in [
+            json!({"name": "n"}),
+            json!({"name": "n", "plugins": []}),
+            json!({"name": "n", "plugins": [{}]}),
+            json!({"name": "../n", "plugins": [{"type": "x"}]}),
+            json!({"plugins": [{"type": "x"}]}),
+            json!({"type": "x"}),
+            json!({"name": "n", "plugins": [{"type": "x"}], "disableGC": "perhaps"}),
+        ] {
+            assert_eq!(parse(list.clone()).unwrap_err().code(), 7, "{list}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_the_plugin_s_configuration_with_what_the_runtime_adds() {
+        let plugin = json!({"type": "x", "keyA": ["passed", {"on": 1}], "capabilities": {"mac": true, "ips": false}});
+        let list = parse(json!({"cniVersion": "1.1.0", "name": "n", "plugins": [plugin]})).unwrap();
+        let mut attachment = Attachment::new("c1", None, "");
+        attachment.capabilities = Object::from_iter(["mac", "ips", "other"].map(|key| (key.to_owned(), json!(key))));
+        let request = list.request(&list.plugins[0], Some(&attachment), Some(&AddResult::default()));
+        let expected = json!({"type": "x", "keyA": ["passed", {"on": 1}], "name": "n", "cniVersion": "1.1.0",
+            "runtimeConfig": {"mac": "mac"}, "prevResult": {"cniVersion": "1.1.0"}});
+        assert_eq!(Value::Object(request), expected);
+    }
+
+    #[test]
+    fn lists_come_before_single_configurations_and_are_added_to_from_their_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, json: Value| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, json.to_string()).unwrap();
+        };
+        write("10-a.conf", json!({"name": "a", "type": "single"}));
+        write("20-a.conflist", json!({"name": "a", "plugins": [{"type": "first"}]}));
+        write("30-a.conflist", json!({"name": "a", "plugins": [{"type": "late"}]}));
+        write("40-b.json", json!({"name": "b", "cniVersion": "0.4.0", "type": "json"}));
+        write("50-c.conflist", json!({"name": "c", "loadOnlyInlinedPlugins": true, "plugins": [{"type": "inline"}]}));
+        write("a/2.conf", json!({"type": "third"}));
+        write("a/1.conf", json!({"type": "second"}));
+        write("c/1.conf", json!({"type": "ignored"}));
+        let files = Files::new(Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap());
+        let kinds = |name: &str| {
+            let list = NetworkList::load(&files, ".", name).unwrap();
+            list.plugins.iter().map(|plugin| kind(plugin).to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds("a"), ["first", "second", "third"]);
+        assert_eq!(kinds("b"), ["json"]);
+        assert_eq!(kinds("c"), ["inline"]);
+        assert_eq!(NetworkList::load(&files, ".", "b").unwrap().version, Version::V0_4_0);
+        assert_eq!(NetworkList::load(&files, ".", "d").unwrap_err().code(), 7);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[\\[\\]{}:,\"a-z0-9. ]{0,48}") {
+            let _ = NetworkList::parse(text.as_bytes());
+            let _ = NetworkList::parse(format!("{{\"name\":\"n\",\"plugins\":[{text}]}}").as_bytes());
+        }
+    }
+}

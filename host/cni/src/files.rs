@@ -4,7 +4,9 @@
 //! reached, no open waits (a pipe), and no read is longer than [`LONGEST`].
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
 
+use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, File, OpenOptions, OpenOptionsExt};
 
 use crate::error::Error;
@@ -23,11 +25,39 @@ pub(crate) struct Modes {
 
 /// A folder and what is below it. Paths may be written as absolute ones.
 #[derive(Debug)]
-pub(crate) struct Files(Dir);
+pub(crate) struct Files {
+    root: Dir,
+    /// The folder is `/` as this process sees it.
+    whole: bool,
+}
 
 impl Files {
     pub(crate) fn new(root: Dir) -> Self {
-        Files(root)
+        Files { root, whole: false }
+    }
+
+    /// All files, for a program that a user started.
+    pub(crate) fn whole() -> Result<Self, Error> {
+        let root = Dir::open_ambient_dir("/", ambient_authority()).map_err(Error::io("open /"))?;
+        Ok(Files { root, whole: true })
+    }
+
+    /// The path below the root. An absolute link (`/var/run`) leads out of any root, of `/` itself too:
+    /// there it is followed first.
+    fn place(&self, path: &str) -> PathBuf {
+        let below = Path::new(path.trim_start_matches('/'));
+        let below = if below == Path::new("") { Path::new(".") } else { below };
+        if !self.whole {
+            return below.to_owned();
+        }
+        let path = Path::new("/").join(below);
+        let there = |above: &Path| Some((above.canonicalize().ok()?, path.strip_prefix(above).ok()?.to_owned()));
+        let plain = match path.ancestors().find_map(there) {
+            Some((plain, rest)) if rest != Path::new("") => plain.join(rest),
+            Some((plain, _)) => plain,
+            None => path.clone(),
+        };
+        plain.strip_prefix("/").map_or(plain.clone(), Path::to_owned)
     }
 
     /// The whole file; none where it is not there.
@@ -35,7 +65,7 @@ impl Files {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(NO_WAIT);
         let read = || {
-            let file = self.0.open_with(relative(path), &options)?;
+            let file = self.root.open_with(self.place(path), &options)?;
             let metadata = file.metadata()?;
             if !metadata.is_file() {
                 return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
@@ -80,12 +110,12 @@ impl Files {
 
     fn open(&self, path: &str, mut options: OpenOptions, modes: Modes) -> io::Result<File> {
         options.mode(modes.file);
-        match self.0.open_with(relative(path), &options) {
+        match self.root.open_with(self.place(path), &options) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let folder = relative(path).rsplit_once('/').map_or(".", |(folder, _)| folder);
+                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
                 let mut builder = DirBuilder::new();
-                self.0.create_dir_with(folder, builder.recursive(true).mode(modes.folder))?;
-                self.0.open_with(relative(path), &options)
+                self.root.create_dir_with(self.place(folder), builder.recursive(true).mode(modes.folder))?;
+                self.root.open_with(self.place(path), &options)
             }
             opened => opened,
         }
@@ -93,7 +123,7 @@ impl Files {
 
     /// Removes a file. False where it was not there.
     pub(crate) fn remove(&self, path: &str) -> Result<bool, Error> {
-        absent(self.0.remove_file(relative(path)))
+        absent(self.root.remove_file(self.place(path)))
             .map(|done| done.is_some())
             .map_err(Error::io(format!("remove {path}")))
     }
@@ -101,7 +131,7 @@ impl Files {
     /// The names in a folder, in order; none where it is not there.
     pub(crate) fn list(&self, folder: &str) -> Result<Vec<String>, Error> {
         let list = || {
-            let names = self.0.read_dir(relative(folder))?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+            let names = self.root.read_dir(self.place(folder))?.map(|entry| Ok(entry?.file_name().into_string().ok()));
             names.filter_map(Result::transpose).collect::<io::Result<Vec<String>>>()
         };
         let mut names = absent(list()).map_err(Error::io(format!("list {folder}")))?.unwrap_or_default();
@@ -112,15 +142,8 @@ impl Files {
     /// When a folder last got or lost a file, in nanoseconds since 1970.
     pub(crate) fn changed(&self, folder: &str) -> Result<i128, Error> {
         use cap_std::fs::MetadataExt;
-        let metadata = self.0.metadata(relative(folder)).map_err(Error::io(format!("look at {folder}")))?;
+        let metadata = self.root.metadata(self.place(folder)).map_err(Error::io(format!("look at {folder}")))?;
         Ok(i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()))
-    }
-}
-
-fn relative(path: &str) -> &str {
-    match path.trim_start_matches('/') {
-        "" => ".",
-        relative => relative,
     }
 }
 
@@ -129,5 +152,38 @@ fn absent<T>(done: io::Result<T>) -> io::Result<Option<T>> {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_are_followed_inside_a_root_only_and_everywhere_in_all_files() {
+        let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(outside.path().join("file"), "outside").unwrap();
+        symlink(outside.path(), root.path().join("absolute")).unwrap();
+        std::fs::write(root.path().join("file"), "inside").unwrap();
+        symlink("file", root.path().join("beside")).unwrap();
+        let modes = Modes { folder: 0o700, file: 0o600 };
+
+        let files = Files::new(Dir::open_ambient_dir(root.path(), ambient_authority()).unwrap());
+        assert_eq!(files.read("/beside").unwrap().unwrap(), b"inside");
+        assert!(files.read("absolute/file").is_err() && files.list("absolute").is_err());
+        assert!(files.write("absolute/new/file", b"x", modes).is_err() && files.remove("absolute/file").is_err());
+        assert!(files.read("../file").is_err());
+
+        let path = |name: &str| root.path().join(name).display().to_string();
+        let files = Files::whole().unwrap();
+        assert_eq!(files.read(&path("absolute/file")).unwrap().unwrap(), b"outside");
+        files.write(&path("absolute/new/file"), b"x", modes).unwrap();
+        assert_eq!(files.list(&path("absolute")).unwrap(), ["file", "new"]);
+        assert!(
+            files.remove(&path("absolute/new/file")).unwrap() && !files.remove(&path("absolute/new/file")).unwrap()
+        );
+        assert_eq!(files.read(&path("absent")).unwrap(), None);
     }
 }

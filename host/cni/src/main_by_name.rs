@@ -5,14 +5,13 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use cap_std::ambient_authority;
-use cap_std::fs::Dir;
 use knetsim_kernel::NetNs;
 use serde_json::{Value, json};
 
 use crate::attachment::{Attachment, is_plain_name, parse_args};
 use crate::config::{self, Object};
 use crate::error::Error;
+use crate::files::Files;
 use crate::plugins::{BUILT_IN, Call, Command, Host, Plugins, built_in};
 use crate::version::Version;
 use crate::{cnitool, exec};
@@ -70,8 +69,7 @@ pub(crate) fn print(json: &Value) -> Result<(), Error> {
 /// The machine as the process sees it.
 pub(crate) fn host() -> Result<Host, Error> {
     let netns = NetNs::current()?;
-    let root = Dir::open_ambient_dir("/", ambient_authority()).map_err(Error::io("open /"))?;
-    Ok(Host::new(netns.clone(), netns.netlink()?, root))
+    Ok(Host::new(netns.clone(), netns.netlink()?, Files::whole()?))
 }
 
 async fn run_plugin(kind: &'static str) -> Result<(), Error> {

@@ -13,6 +13,7 @@ use crate::attachment::Attachment;
 use crate::cache;
 use crate::config::{self, NetworkList, Object};
 use crate::error::Error;
+use crate::files::Files;
 use crate::plugins::{Call, Command, Host, Plugins};
 use crate::result::AddResult;
 use crate::version::Version;
@@ -33,7 +34,7 @@ impl Runtime {
     /// For a node: its network namespace, an rtnetlink socket in it, and the folder that holds its
     /// `etc/cni`, `run` and `var`. The plugins run in this process.
     pub fn new(netns: NetNs, netlink: Netlink, root: Dir) -> Self {
-        Runtime::with(Host::new(netns, netlink, root), Plugins::InProcess)
+        Runtime::with(Host::new(netns, netlink, Files::new(root)), Plugins::InProcess)
     }
 
     pub(crate) fn with(host: Host, plugins: Plugins) -> Self {

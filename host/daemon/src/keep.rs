@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cap_std::fs::Dir;
+use knetsim_kernel::files;
 use knetsim_model::Event;
-use knetsim_sandbox::{Child, Exit, Node, Profile, Sandbox, Spawn, Stdio, files};
+use knetsim_sandbox::{Child, Exit, Node, Profile, Sandbox, Spawn, Stdio};
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep};
 

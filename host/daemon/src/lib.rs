@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use knetsim_kernel::files;
 use knetsim_model::{Event, NodeName};
-use knetsim_sandbox::{Exit, Node, Sandbox, files};
+use knetsim_sandbox::{Exit, Node, Sandbox};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 

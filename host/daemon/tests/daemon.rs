@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use common::*;
 use knetsim_daemon::{Daemon, DaemonError, DaemonSpec, Restart, log_path};
+use knetsim_kernel::files;
 use knetsim_model::Event;
-use knetsim_sandbox::{Node, NodeSpec, Sandbox, files};
+use knetsim_sandbox::{Node, NodeSpec, Sandbox};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -1,6 +1,6 @@
 //! Carries plans out: deletes, makes, and undoes its own partial work when something fails.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::future::{join_all, try_join_all};
@@ -91,8 +91,6 @@ impl Emulator {
         for (cluster, config) in &plan.flannel {
             self.set_flannel(cluster, config, &steps).await?;
         }
-        let touched: BTreeSet<_> = nodes.keys().flatten().chain(plan.flannel.iter().map(|(name, _)| name)).collect();
-        try_join_all(touched.into_iter().map(|cluster| self.routes_are_in(cluster))).await?;
         // Beside each other across workers, one after the other on each: CNI's files are locked there anyway.
         let mut containers: BTreeMap<&NodeName, Vec<&ContainerPlan>> = BTreeMap::new();
         for container in &plan.containers {

@@ -86,10 +86,10 @@ pub(crate) async fn watch(
         loop {
             match monitor.next().await {
                 Ok(change) => {
-                    history.push(&place, change);
                     if let Some(agent) = &agent {
-                        agent.changed();
+                        agent.changed(&change);
                     }
+                    history.push(&place, change);
                 }
                 Err(error) => return history.push(&place, stopped(&error)),
             }

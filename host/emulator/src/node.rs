@@ -1,10 +1,11 @@
 //! Nodes and clusters: made, deleted, changed.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cap_std::fs::Dir;
-use futures::future::{try_join, try_join_all};
+use futures::future::{join_all, try_join, try_join_all};
 use knetsim_cni::Runtime;
 use knetsim_daemon::{Daemon, DaemonSpec, Restart};
 use knetsim_kernel::netlink::Netlink;
@@ -13,7 +14,7 @@ use knetsim_model::flannel::FlannelConfig;
 use knetsim_model::inventory::Health;
 use knetsim_model::names::NodeKind;
 use knetsim_model::{ClusterName, Code, Event, Failure, InterfaceRef, NodeName, chain};
-use knetsim_overlay::{Agent, AgentSpec, Etcd, FLANNEL_LEASE};
+use knetsim_overlay::{Agent, AgentSpec, Clock, Etcd};
 use knetsim_sandbox::NodeSpec;
 
 use crate::Emulator;
@@ -78,15 +79,15 @@ impl Emulator {
         .await?;
         try_join_all(started.iter().map(async |(node, daemon)| {
             let member = Etcd::new(&node.place.netns, &[node.plan.address]).await.map_err(|error| failed(&error))?;
-            let ready = daemon.ready(ETCD_READY, async || member.ready().await.map_err(|error| chain(&error))).await;
-            ready.map_err(|error| failed(&error))
+            // The put that shows that it is ready is one that is needed anyway.
+            let put = async || member.put_config(&plan.flannel).await.map_err(|error| chain(&error));
+            daemon.ready(ETCD_READY, put).await.map_err(|error| failed(&error))
         }))
         .await?;
         let first =
             started.first().ok_or_else(|| Failure::invalid(format!("cluster {} has no etcd node", plan.name)))?;
         let addresses: Vec<_> = members.iter().map(|(_, address)| *address).collect();
         let etcd = Etcd::new(&first.0.place.netns, &addresses).await.map_err(|error| failed(&error))?;
-        etcd.put_config(&plan.flannel).await.map_err(|error| failed(&error))?;
         for (node, daemon) in started {
             self.enter(node, Role::Etcd(daemon), steps).await?;
         }
@@ -114,7 +115,7 @@ impl Emulator {
         workers: Vec<Bare>,
         steps: &Steps<'_>,
     ) -> Result<(), Failure> {
-        try_join_all(workers.into_iter().map(async |node| {
+        let made = try_join_all(workers.into_iter().map(async |node| {
             let failed = |error: &dyn std::error::Error| Failure::failed(format!("node {}", node.plan.name), error);
             let folder = || node.place.files.try_clone().map_err(|error| failed(&error));
             write_cni_files(&node.plan.name, &node.place.files).map_err(|error| failed(&error))?;
@@ -125,34 +126,34 @@ impl Emulator {
                 netlink: node.netlink.clone(),
                 files: folder()?,
                 etcd: Etcd::new(&node.place.netns, &cluster.members).await.map_err(|error| failed(&error))?,
-                ttl: FLANNEL_LEASE.0,
-                margin: FLANNEL_LEASE.1,
+                names: self.node_names(),
+                clock: Clock::default(),
             };
             let agent = Agent::start(spec, AGENT_READY).await;
             let agent = Arc::new(agent.map_err(|error| Failure::new(Code::Unavailable, chain(&error)))?);
-            self.enter(node, Role::Worker { agent, cni }, steps).await
+            self.enter(node, Role::Worker { agent: agent.clone(), cni }, steps).await?;
+            Ok(agent)
         }))
-        .await
-        .map(drop)
+        .await?;
+        self.introduce(&cluster.plan.name, &made).await
     }
 
-    /// Waits until every worker of a cluster that follows the leases has routes to all the others.
-    pub(crate) async fn routes_are_in(&self, cluster: &ClusterName) -> Result<(), Failure> {
-        let nodes: Vec<_> = self.state().nodes.values().cloned().collect();
-        let agents: Vec<_> = nodes
-            .iter()
-            .filter(|node| node.plan.name.cluster().as_ref() == Some(cluster))
-            .filter_map(|node| match &node.role {
-                Role::Worker { agent, .. } => Some((agent, agent.state())),
-                Role::Etcd(_) | Role::Scratch => None,
-            })
-            .collect();
-        let leased = agents.iter().filter(|(_, state)| state.subnet.is_some()).count();
-        let following = agents.iter().filter(|(_, state)| state.health == Health::Ready);
-        let waits = following.map(|(agent, _)| agent.leads_to(leased.saturating_sub(1), AGENT_READY));
-        let all = try_join_all(waits).await;
-        all.map(drop)
-            .map_err(|error| Failure::new(Code::Timeout, format!("routes of cluster {cluster}: {}", chain(&error))))
+    /// Waits until new agents and those of the cluster that work lead to each other.
+    async fn introduce(&self, cluster: &ClusterName, new: &[Arc<Agent>]) -> Result<(), Failure> {
+        let agents = self.state().agents(cluster);
+        let leased = agents.iter().filter(|agent| agent.state().subnet.is_some()).count();
+        let others = leased.saturating_sub(1);
+        let working = agents.iter().filter(|agent| agent.state().health == Health::Ready);
+        // One that is cut off from etcd, or gets cut off meanwhile, learns of the others later.
+        join_all(working.map(|agent| agent.ready(others, AGENT_READY))).await;
+        let met = try_join_all(new.iter().map(|agent| agent.ready(others, AGENT_READY))).await;
+        met.map(drop).map_err(|error| Failure::new(Code::Unavailable, chain(&error)))
+    }
+
+    /// Which node has an address of the underlay, for those that must not keep this alive.
+    fn node_names(&self) -> Arc<dyn Fn(Ipv4Addr) -> Option<NodeName> + Send + Sync> {
+        let inner = Arc::downgrade(&self.inner);
+        Arc::new(move |address| Emulator { inner: inner.upgrade()? }.state().node_at(address))
     }
 
     /// Enters joined scratch nodes: nothing runs there.

@@ -102,6 +102,19 @@ impl State {
         }
     }
 
+    /// The agents of a cluster's workers.
+    pub(crate) fn agents(&self, cluster: &ClusterName) -> Vec<Arc<Agent>> {
+        let nodes = self.nodes.values().filter(|node| node.plan.name.cluster().as_ref() == Some(cluster));
+        nodes
+            .filter_map(|node| if let Role::Worker { agent, .. } = &node.role { Some(agent.clone()) } else { None })
+            .collect()
+    }
+
+    /// The node with that address on the underlay.
+    pub(crate) fn node_at(&self, address: Ipv4Addr) -> Option<NodeName> {
+        self.nodes.values().find(|node| node.plan.address == address).map(|node| node.plan.name.clone())
+    }
+
     pub(crate) fn inventory(&self, sandbox: &str) -> Inventory {
         let mut nodes: Vec<_> = self.nodes.values().map(|node| node.info()).collect();
         nodes.sort_by_key(|node| node.number);

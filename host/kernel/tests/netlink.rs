@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use common::{in_namespaces, json_in, new_namespace, run_in};
 use ipnet::{IpNet, Ipv4Net};
 use knetsim_kernel::NetNs;
-use knetsim_kernel::netlink::{Bridge, Mac, Netlink, Request, RouteKind, RouteSpec, Veth, VxlanSpec};
+use knetsim_kernel::netlink::{Bridge, Mac, Netlink, Request, RouteKind, RouteSpec, Veth, VxlanSpec, apply_here};
 use serde_json::json;
 
 fn net(text: &str) -> IpNet {
@@ -100,6 +100,40 @@ fn the_kernel_chooses_an_index_where_the_caller_does_not() {
         netlink.delete_link(a).await.unwrap();
         netlink.delete_link(a).await.expect("what is gone is deleted");
         assert!(netlink.link("b").await.unwrap().is_none(), "a pair goes whole");
+    });
+}
+
+#[test]
+fn a_pair_says_its_ends_and_when_packets_pass() {
+    in_namespaces(async || {
+        let (node, container) = (NetNs::current().unwrap(), new_namespace());
+        let netlink = node.netlink().unwrap();
+        let veth = Veth { name: "a", up: true, peer_name: "eth0", peer_namespace: Some(&container), ..Veth::default() };
+        // So that the ends' indices differ.
+        netlink.add_bridge(&Bridge { name: "first", ..Bridge::default() }).await.unwrap();
+        let ends = netlink.add_veth(&veth).await.unwrap();
+        let link = netlink.link("a").await.unwrap().unwrap();
+        let eth0 = json_in(&container, &["ip", "-j", "link", "show", "eth0"])[0]["ifindex"].as_u64().unwrap() as u32;
+        assert_eq!((ends.index, ends.mac.to_string(), ends.peer_index), (link.index, link.mac, eth0));
+        assert_ne!(ends.index, eth0);
+        assert!(!netlink.is_running(ends.index).await.unwrap(), "its peer is down");
+
+        let inside = [Request::set_up(eth0, true), Request::add_address(eth0, net("11.10.0.2/20"))];
+        container.run(|| apply_here(&inside)).unwrap().unwrap();
+        let by_ip = run_in(&container, &["ip", "-4", "-br", "address", "show", "eth0"]);
+        assert!(by_ip.contains("11.10.0.2/20"), "{by_ip}");
+        while !netlink.is_running(ends.index).await.unwrap() {}
+        assert!(!netlink.is_running(9999).await.unwrap(), "it is not there");
+
+        netlink.add_address(ends.index, net("192.0.2.1/24")).await.unwrap();
+        netlink.add_address(1, net("192.0.2.9/32")).await.unwrap();
+        let mut own = netlink.addresses_of(ends.index).await.unwrap();
+        own.retain(|address| address.addr().is_ipv4());
+        assert_eq!(own, [net("192.0.2.1/24")]);
+
+        let refused = [Request::set_up(eth0, true), Request::set_mtu(78, 1400)];
+        let error = container.run(|| apply_here(&refused)).unwrap().unwrap_err();
+        assert!(error.to_string().starts_with("set link 78 mtu 1400: ") && error.is_not_found(), "{error}");
     });
 }
 

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// The value of the key `/coreos.com/network/config`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,7 +24,11 @@ pub struct FlannelConfig {
     /// Last subnet that may be leased; left out, the last of the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subnet_max: Option<Ipv4Addr>,
-    /// How packets cross from node to node.
+    /// IPv6 and dual stack: not driven here.
+    #[serde(rename = "EnableIPv6", default, skip_serializing_if = "std::ops::Not::not")]
+    pub enable_ipv6: bool,
+    /// How packets cross from node to node; left out, flannel's `udp`, which is not driven here.
+    #[serde(default = "default_backend")]
     pub backend: Backend,
 }
 
@@ -40,9 +45,32 @@ pub struct Backend {
     /// UDP port; 0 or left out is the kernel's 8472.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub port: u16,
+    /// Largest packet of the underlay in bytes; left out, what its interface says. The tunnel takes 50 of them.
+    #[serde(rename = "MTU", default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    /// Whether the device learns addresses from packets.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub learning: bool,
     /// A plain route where the peer is on the same link.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub direct_routing: bool,
+    /// Group policies in VXLAN's header: not driven here.
+    #[serde(rename = "GBP", default, skip_serializing_if = "std::ops::Not::not")]
+    pub gbp: bool,
+}
+
+/// What VXLAN over IPv4 takes of each packet, in bytes: outer Ethernet, IP, UDP and VXLAN headers.
+pub const OVERHEAD: u32 = 50;
+
+fn default_backend() -> Backend {
+    Backend::new("udp", default_vni(), 0)
+}
+
+impl Backend {
+    /// That backend, its options left out.
+    pub fn new(kind: &str, vni: u32, port: u16) -> Self {
+        Backend { kind: kind.to_owned(), vni, port, mtu: None, learning: false, direct_routing: false, gbp: false }
+    }
 }
 
 fn default_vni() -> u32 {
@@ -61,7 +89,8 @@ impl Default for FlannelConfig {
             subnet_len: Some(20),
             subnet_min: Some(Ipv4Addr::new(11, 10, 0, 0)),
             subnet_max: Some(Ipv4Addr::new(11, 99, 0, 0)),
-            backend: Backend { kind: "vxlan".to_owned(), vni: 100, port: 8472, direct_routing: false },
+            enable_ipv6: false,
+            backend: Backend::new("vxlan", 100, 8472),
         }
     }
 }
@@ -83,8 +112,12 @@ impl FlannelConfig {
             return bad(format!("Network {network} has bits below its prefix; write {}", network.trunc()));
         }
         let len = self.effective_subnet_len();
-        if len > 30 || len < network.prefix_len() + 2 {
-            return bad(format!("SubnetLen {len} does not fit {network}: it takes {} to 30", network.prefix_len() + 2));
+        let least = network.prefix_len() + 2;
+        if least > 30 {
+            return bad(format!("Network {network} is too small: it takes a /28 at least to hold four subnets"));
+        }
+        if !(least..=30).contains(&len) {
+            return bad(format!("SubnetLen {len} does not fit Network {network}: it takes {least} to 30"));
         }
         let (min, max) = (self.effective_subnet_min(), self.effective_subnet_max());
         for (field, address) in [("SubnetMin", min), ("SubnetMax", max)] {
@@ -98,13 +131,10 @@ impl FlannelConfig {
         if min > max {
             return bad(format!("SubnetMin {min} comes after SubnetMax {max}"));
         }
-        if self.backend.kind != "vxlan" {
-            return bad(format!("Backend.Type `{}` is not driven here; `vxlan` is", self.backend.kind));
+        if self.enable_ipv6 {
+            return bad("EnableIPv6 is not driven here; leave it out".to_owned());
         }
-        if self.backend.vni > 0x00ff_ffff {
-            return bad(format!("Backend.VNI {} is over 16777215", self.backend.vni));
-        }
-        Ok(())
+        self.backend.validate()
     }
 
     /// SubnetLen, or flannel's default for the network.
@@ -127,6 +157,31 @@ impl FlannelConfig {
     }
 }
 
+impl Backend {
+    fn validate(&self) -> Result<(), BadConfig> {
+        let bad = |text: String| Err(BadConfig(text));
+        if self.kind != "vxlan" {
+            return bad(format!("Backend.Type `{}` is not driven here; `vxlan` is", self.kind));
+        }
+        if self.vni > 0x00ff_ffff {
+            return bad(format!("Backend.VNI {} is over 16777215", self.vni));
+        }
+        // Less than 68 bytes in the tunnel is no IPv4 link (RFC 791).
+        if let Some(mtu) = self.mtu.filter(|mtu| !(68 + OVERHEAD..=65_535).contains(mtu)) {
+            return bad(format!("Backend.MTU {mtu} is not from {} to 65535", 68 + OVERHEAD));
+        }
+        if self.gbp {
+            return bad("Backend.GBP is not driven here; leave it out".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// The key of flannel's configuration in etcd.
+pub const CONFIG_KEY: &str = "/coreos.com/network/config";
+/// The prefix of the leases' keys in etcd.
+pub const SUBNETS: &str = "/coreos.com/network/subnets/";
+
 /// A subnet that a node leased: key and value below `/coreos.com/network/subnets/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -147,14 +202,15 @@ pub struct LeaseValue {
     #[serde(rename = "PublicIPv6", default)]
     pub public_ipv6: Option<std::net::Ipv6Addr>,
     /// `vxlan`.
+    #[serde(default)]
     pub backend_type: String,
-    /// What the backend needs to know of the node.
+    /// What the backend needs to know of the node: [`VxlanData`] for vxlan, something else for another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backend_data: Option<VxlanData>,
+    pub backend_data: Option<Value>,
 }
 
 /// What the vxlan backend needs to know of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct VxlanData {
     /// VXLAN network identifier.
     #[serde(rename = "VNI")]
@@ -164,10 +220,24 @@ pub struct VxlanData {
     pub vtep_mac: String,
 }
 
+impl LeaseValue {
+    /// The value of a node that takes part by VXLAN.
+    pub fn of_vxlan(public_ip: Ipv4Addr, data: &VxlanData) -> Self {
+        let data = json!({ "VNI": data.vni, "VtepMAC": data.vtep_mac });
+        LeaseValue { public_ip, public_ipv6: None, backend_type: "vxlan".to_owned(), backend_data: Some(data) }
+    }
+
+    /// What the vxlan backend needs to know of the node; none where it is of another backend.
+    pub fn vxlan(&self) -> Option<VxlanData> {
+        let data = self.backend_data.as_ref().filter(|_| self.backend_type == "vxlan")?;
+        VxlanData::deserialize(data).ok()
+    }
+}
+
 impl Lease {
     /// The lease's key: `/coreos.com/network/subnets/11.10.0.0-20`.
     pub fn key(&self) -> String {
-        format!("/coreos.com/network/subnets/{}-{}", self.subnet.network(), self.subnet.prefix_len())
+        format!("{SUBNETS}{}-{}", self.subnet.network(), self.subnet.prefix_len())
     }
 
     /// The subnet that a key names; none where it is no IPv4 lease's.

@@ -10,37 +10,42 @@
 //! ip route replace 11.20.0.0/20 via 11.20.0.0 dev flannel.100 onlink
 //! ```
 //!
-//! After flannel's `pkg/backend/vxlan`.
+//! With DirectRouting, for a peer on the same link: `ip route replace 11.20.0.0/20 via 10.0.0.4 dev eth0`.
+//! After flannel's `pkg/backend/vxlan`. Invariant: the device keeps its hardware address as long as its
+//! lease lasts, also when it is made anew: the peers send there.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 use knetsim_kernel::KernelError;
 use knetsim_kernel::netlink::{Mac, Netlink, Request, RouteSpec, VxlanSpec};
-use knetsim_model::flannel::{FlannelConfig, Lease, VxlanData};
+use knetsim_model::flannel::{FlannelConfig, Lease, OVERHEAD};
 use knetsim_model::observe::Link;
 
 /// The interface that carries the tunnel.
-const UNDERLAY: &str = "eth0";
-/// What VXLAN over IPv4 takes of each packet: outer Ethernet, IP, UDP and VXLAN headers.
-const OVERHEAD: u32 = 50;
+pub(crate) const UNDERLAY: &str = "eth0";
 /// The kernel's own port for VXLAN, where flannel's configuration gives none.
 const DEFAULT_PORT: u16 = 8472;
 
-/// The device.
-#[derive(Clone)]
+/// The device as it should be.
+#[derive(Clone, Debug)]
 pub(crate) struct Device {
-    netlink: Netlink,
     pub(crate) name: String,
+    pub(crate) index: u32,
     pub(crate) mac: Mac,
+    /// Largest packet inside the tunnel, in bytes.
     pub(crate) mtu: u32,
-    index: u32,
-    underlay: u32,
-    direct_routing: bool,
+    pub(crate) vni: u32,
+    pub(crate) port: u16,
+    pub(crate) local: Ipv4Addr,
+    pub(crate) learning: bool,
+    /// The index of the interface that carries the tunnel.
+    pub(crate) underlay: u32,
+    /// Where peers are reached without the tunnel; empty without DirectRouting.
+    pub(crate) direct: Vec<Ipv4Net>,
 }
 
-/// Where a peer's packets go.
+/// Another node, and where its packets go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) subnet: Ipv4Net,
@@ -48,211 +53,170 @@ pub(crate) struct Peer {
     pub(crate) mac: Mac,
 }
 
-impl Peer {
-    /// What a lease says of another node; none where it is of another backend.
-    pub(crate) fn of(lease: &Lease, vni: u32) -> Option<Self> {
-        let VxlanData { vni: theirs, vtep_mac } = lease.value.backend_data.as_ref()?;
-        let mac = (lease.value.backend_type == "vxlan" && *theirs == vni).then(|| vtep_mac.parse().ok())??;
-        Some(Peer { subnet: lease.subnet, public_ip: lease.value.public_ip, mac })
-    }
+/// One of the entries that lead to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// The hardware address of a peer's device, by the first address of its subnet.
+    Neighbour(Ipv4Addr, Mac),
+    /// The node that the device with that hardware address is on.
+    Forward(Mac, Ipv4Addr),
+    /// Through the tunnel to a subnet.
+    Route(Ipv4Net),
+    /// To a subnet by a node on the same link.
+    DirectRoute(Ipv4Net, Ipv4Addr),
+}
 
-    fn gateway(&self) -> IpAddr {
-        self.subnet.network().into()
+impl Peer {
+    /// What a lease says of another node; none where its tunnel is another than `vni`.
+    pub(crate) fn of(lease: &Lease, vni: u32) -> Option<Self> {
+        let data = lease.value.vxlan().filter(|data| data.vni == vni)?;
+        Some(Peer { subnet: lease.subnet, public_ip: lease.value.public_ip, mac: data.vtep_mac.parse().ok()? })
+    }
+}
+
+impl Entry {
+    /// Whether making this one takes the place of the other.
+    pub(crate) fn replaces(&self, other: &Entry) -> bool {
+        match (self, other) {
+            (Entry::Neighbour(one, _), Entry::Neighbour(other, _)) => one == other,
+            (Entry::Route(one) | Entry::DirectRoute(one, _), Entry::Route(other)) => one == other,
+            (one, other) => one == other,
+        }
     }
 }
 
 impl Device {
-    /// Makes the device, or takes the one that is there where it is as it should be. A new one gets `mac`.
+    /// Makes the device, or takes the one that is there where it fits. It bears `mac`, where that is given.
     pub(crate) async fn ensure(
         netlink: &Netlink,
         config: &FlannelConfig,
         local: Ipv4Addr,
-        mac: Mac,
+        mac: Option<Mac>,
     ) -> Result<Self, KernelError> {
-        let name = format!("flannel.{}", config.backend.vni);
+        let backend = &config.backend;
+        let name = format!("flannel.{}", backend.vni);
         let underlay = netlink.link(UNDERLAY).await?;
         let underlay = underlay.ok_or_else(|| KernelError::answer(format!("make {name}"), "there is no eth0"))?;
-        let port = if config.backend.port == 0 { DEFAULT_PORT } else { config.backend.port };
-        let mtu = underlay.mtu.saturating_sub(OVERHEAD);
+        let on_link = netlink.addresses().await?.into_iter().filter(|there| there.interface == UNDERLAY);
+        let mut device = Device {
+            index: 0,
+            mac: mac.unwrap_or(Mac([0; 6])),
+            mtu: backend.mtu.unwrap_or(underlay.mtu).saturating_sub(OVERHEAD),
+            vni: backend.vni,
+            port: if backend.port == 0 { DEFAULT_PORT } else { backend.port },
+            local,
+            learning: backend.learning,
+            underlay: underlay.index,
+            direct: on_link.filter(|_| backend.direct_routing).filter_map(network).collect(),
+            name,
+        };
+        let there = match netlink.link(&device.name).await? {
+            Some(link) if device.misfit(&link).is_none() => link,
+            other => device.replace(netlink, other, mac).await?,
+        };
+        device.index = there.index;
+        if mac.is_none() {
+            let unreadable = |error| KernelError::answer(format!("make {}", device.name), error);
+            device.mac = there.mac.parse().map_err(unreadable)?;
+        }
+        Ok(device)
+    }
+
+    async fn replace(&self, netlink: &Netlink, old: Option<Link>, mac: Option<Mac>) -> Result<Link, KernelError> {
+        if let Some(old) = old {
+            netlink.delete_link(old.index).await?;
+        }
         let spec = VxlanSpec {
-            name: &name,
+            name: &self.name,
             index: None,
-            vni: config.backend.vni,
-            local: local.into(),
-            device: underlay.index,
-            port,
-            learning: false,
-            mac: Some(mac),
-            mtu: Some(mtu),
+            vni: self.vni,
+            local: self.local.into(),
+            device: self.underlay,
+            port: self.port,
+            learning: self.learning,
+            mac,
+            mtu: Some(self.mtu),
         };
-        let (index, mac) = match netlink.link(&name).await? {
-            Some(there) if fits(&there, &spec) => (there.index, there.mac.parse().unwrap_or(mac)),
-            Some(other) => {
-                netlink.delete_link(other.index).await?;
-                (netlink.add_vxlan(&spec).await?, mac)
-            }
-            None => (netlink.add_vxlan(&spec).await?, mac),
-        };
-        let netlink = netlink.clone();
-        let direct_routing = config.backend.direct_routing;
-        Ok(Device { netlink, name, mac, mtu, index, underlay: underlay.index, direct_routing })
+        netlink.add_vxlan(&spec).await?;
+        let gone = || KernelError::answer(format!("make {}", self.name), "it was gone at once");
+        netlink.link(&self.name).await?.ok_or_else(gone)
     }
 
-    /// Gives the device its address, the first of its subnet, and sets it up.
-    pub(crate) async fn set_address(&self, subnet: Ipv4Net) -> Result<(), KernelError> {
+    /// What of a device can't be changed and is not as it should be, in words.
+    pub(crate) fn misfit(&self, link: &Link) -> Option<String> {
+        let Some(vxlan) = &link.vxlan else { return Some(format!("is a {} device, no vxlan", link.kind)) };
+        let local = vxlan.local.map_or_else(|| "none".to_owned(), |local| local.to_string());
+        let different = |what: &str, is: &dyn ToString, should: &dyn ToString| {
+            let (is, should) = (is.to_string(), should.to_string());
+            (is != should).then(|| format!("has {what} {is} instead of {should}"))
+        };
+        different("VNI", &vxlan.vni, &self.vni)
+            .or_else(|| different("port", &vxlan.port, &self.port))
+            .or_else(|| different("local address", &local, &self.local))
+            .or_else(|| different("learning", &vxlan.learning, &self.learning))
+            .or_else(|| different("underlay link", &link.link_index.unwrap_or_default(), &self.underlay))
+    }
+
+    /// Gives the device its address, the first of its subnet, and no other of the pod network; and sets it up.
+    pub(crate) async fn set_address(&self, netlink: &Netlink, subnet: Ipv4Net) -> Result<(), KernelError> {
         let wanted = IpAddr::from(subnet.network());
-        let old = self.netlink.addresses().await?;
-        let old = old.into_iter().filter(|there| there.interface == self.name && there.address.is_ipv4());
-        let old = old.filter(|there| there.address != wanted);
+        let all = netlink.addresses().await?.into_iter();
+        let others =
+            all.filter(|there| there.interface == self.name && there.address.is_ipv4() && there.address != wanted);
         let remove =
-            old.map(|there| Request::delete_address(self.index, IpNet::new_assert(there.address, there.prefix)));
-        let add = [Request::add_address(self.index, IpNet::from(wanted)), Request::set_up(self.index, true)];
-        self.netlink.apply(remove.chain(add)).await
+            others.map(|there| Request::delete_address(self.index, IpNet::new_assert(there.address, there.prefix)));
+        netlink.apply(remove.chain(self.address(subnet))).await
     }
 
-    /// Leads packets for a peer's subnet to it.
-    pub(crate) async fn add(&self, peer: &Peer) -> Result<(), KernelError> {
-        let route = Request::replace_route(&self.route(peer));
-        if self.direct_routing {
-            return self.netlink.apply([route]).await;
+    pub(crate) fn address(&self, subnet: Ipv4Net) -> [Request; 2] {
+        let address = IpNet::from(IpAddr::from(subnet.network()));
+        [Request::add_address(self.index, address), Request::set_up(self.index, true)]
+    }
+
+    /// What leads to a peer, in flannel's order.
+    pub(crate) fn entries(&self, peer: &Peer) -> Vec<Entry> {
+        if self.direct.iter().any(|network| network.contains(&peer.public_ip)) {
+            return vec![Entry::DirectRoute(peer.subnet, peer.public_ip)];
         }
-        let neighbour = Request::replace_neighbour(self.index, peer.gateway(), peer.mac);
-        let fdb = Request::replace_fdb(self.index, peer.mac, peer.public_ip.into());
-        self.netlink.apply([neighbour, fdb, route]).await
+        vec![
+            Entry::Neighbour(peer.subnet.network(), peer.mac),
+            Entry::Forward(peer.mac, peer.public_ip),
+            // The kernel would ask for the gateway's hardware address if it did not know it yet.
+            Entry::Route(peer.subnet),
+        ]
     }
 
-    /// Takes that away again.
-    pub(crate) async fn remove(&self, peer: &Peer) -> Result<(), KernelError> {
-        let route = Request::delete_route(&self.route(peer));
-        let neighbour = Request::delete_neighbour(self.index, peer.gateway());
-        let fdb = Request::delete_fdb(self.index, peer.mac, peer.public_ip.into());
-        self.netlink.apply([route, fdb, neighbour]).await
-    }
-
-    fn route(&self, peer: &Peer) -> RouteSpec {
-        match self.direct_routing {
-            true => RouteSpec {
-                gateway: Some(peer.public_ip.into()),
-                device: Some(self.underlay),
-                ..RouteSpec::to(peer.subnet)
-            },
-            false => RouteSpec {
-                gateway: Some(peer.gateway()),
-                device: Some(self.index),
-                onlink: true,
-                ..RouteSpec::to(peer.subnet)
-            },
+    /// What makes an entry, or makes it right.
+    pub(crate) fn add(&self, entry: &Entry) -> Request {
+        match *entry {
+            Entry::Neighbour(address, mac) => Request::replace_neighbour(self.index, address.into(), mac),
+            Entry::Forward(mac, node) => Request::replace_fdb(self.index, mac, node.into()),
+            Entry::Route(subnet) => Request::replace_route(&self.route(subnet)),
+            Entry::DirectRoute(subnet, node) => Request::replace_route(&self.direct_route(subnet, node)),
         }
     }
 
-    /// Whether it is still the device that this is about.
-    pub(crate) async fn is_there(&self) -> Result<bool, KernelError> {
-        Ok(self.netlink.link(&self.name).await?.is_some_and(|link| link.index == self.index))
+    /// What takes an entry away.
+    pub(crate) fn remove(&self, entry: &Entry) -> Request {
+        match *entry {
+            Entry::Neighbour(address, _) => Request::delete_neighbour(self.index, address.into()),
+            Entry::Forward(mac, node) => Request::delete_fdb(self.index, mac, node.into()),
+            Entry::Route(subnet) => Request::delete_route(&self.route(subnet)),
+            Entry::DirectRoute(subnet, node) => Request::delete_route(&self.direct_route(subnet, node)),
+        }
     }
 
-    /// Removes the device and all that leads through it.
-    pub(crate) async fn delete(self) -> Result<(), KernelError> {
-        self.netlink.delete_link(self.index).await
+    fn route(&self, subnet: Ipv4Net) -> RouteSpec {
+        let gateway = Some(subnet.network().into());
+        RouteSpec { gateway, device: Some(self.index), onlink: true, ..RouteSpec::to(subnet) }
     }
 
-    /// What differs from what should be there: nothing, where all is well.
-    pub(crate) async fn drift(
-        &self,
-        subnet: Ipv4Net,
-        peers: &BTreeMap<Ipv4Net, Peer>,
-    ) -> Result<Vec<Drift>, KernelError> {
-        match self.netlink.link(&self.name).await? {
-            Some(link) if link.index == self.index && link.up => {}
-            Some(_) => return Ok(vec![Drift::new(format!("{} is down or another device", self.name), Mend::Device)]),
-            None => return Ok(vec![Drift::new(format!("there is no {}", self.name), Mend::Device)]),
-        }
-        let mut drift = Vec::new();
-        let addresses = self.netlink.addresses().await?;
-        if !addresses.iter().any(|there| there.interface == self.name && there.address == subnet.network()) {
-            drift.push(Drift::new(format!("{} has no address {}", self.name, subnet.network()), Mend::Device));
-        }
-        let routes = self.netlink.routes().await?;
-        let neighbours = self.netlink.neighbours().await?;
-        let fdb = self.netlink.fdb().await?;
-        for peer in peers.values() {
-            let wanted = self.route(peer);
-            let routed = routes
-                .iter()
-                .any(|route| route.destination == peer.subnet.to_string() && route.gateway == wanted.gateway);
-            let mac = peer.mac.to_string();
-            let missing = [
-                (!routed, format!("no route to {}", peer.subnet)),
-                (
-                    !self.direct_routing
-                        && !neighbours.iter().any(|there| {
-                            there.interface == self.name
-                                && there.address == peer.gateway()
-                                && there.mac.as_ref() == Some(&mac)
-                        }),
-                    format!("no neighbour entry for {}", peer.gateway()),
-                ),
-                (
-                    !self.direct_routing
-                        && !fdb.iter().any(|there| {
-                            there.interface == self.name
-                                && there.mac == mac
-                                && there.destination == Some(peer.public_ip.into())
-                        }),
-                    format!("no forwarding entry for {mac} to {}", peer.public_ip),
-                ),
-            ];
-            for (_, words) in missing.into_iter().filter(|(missing, _)| *missing) {
-                drift.push(Drift::new(words, Mend::Add(peer.clone())));
-            }
-        }
-        for route in
-            routes.iter().filter(|route| route.interface.as_ref() == Some(&self.name) && route.gateway.is_some())
-        {
-            let Ok(subnet) = route.destination.parse::<Ipv4Net>() else { continue };
-            if !peers.contains_key(&subnet) {
-                drift.push(Drift::new(format!("a route to {subnet} that no lease explains"), Mend::Remove(subnet)));
-            }
-        }
-        Ok(drift)
-    }
-
-    /// Takes away a route that no lease explains.
-    pub(crate) async fn remove_route(&self, subnet: Ipv4Net) -> Result<(), KernelError> {
-        self.netlink.delete_route(&RouteSpec { device: Some(self.index), ..RouteSpec::to(subnet) }).await
+    fn direct_route(&self, subnet: Ipv4Net, node: Ipv4Addr) -> RouteSpec {
+        RouteSpec { gateway: Some(node.into()), device: Some(self.underlay), ..RouteSpec::to(subnet) }
     }
 }
 
-/// One difference between what is and what should be.
-pub(crate) struct Drift {
-    /// It in words.
-    pub(crate) words: String,
-    /// What mends it.
-    pub(crate) mend: Mend,
-}
-
-/// What mends a difference.
-pub(crate) enum Mend {
-    /// The device and its address are made again, and all that leads through it.
-    Device,
-    /// A peer is added again.
-    Add(Peer),
-    /// A route goes.
-    Remove(Ipv4Net),
-}
-
-impl Drift {
-    fn new(words: String, mend: Mend) -> Self {
-        Drift { words, mend }
-    }
-}
-
-/// Whether a device is as it should be, so that it can be kept with its hardware address.
-fn fits(there: &Link, wanted: &VxlanSpec<'_>) -> bool {
-    there.vxlan.as_ref().is_some_and(|vxlan| {
-        vxlan.vni == wanted.vni
-            && vxlan.port == wanted.port
-            && vxlan.local == Some(wanted.local)
-            && !vxlan.learning
-            && there.link_index == Some(wanted.device)
-    })
+fn network(there: knetsim_model::observe::Address) -> Option<Ipv4Net> {
+    let IpAddr::V4(address) = there.address else { return None };
+    Ipv4Net::new(address, there.prefix).ok().map(|network| network.trunc())
 }

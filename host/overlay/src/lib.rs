@@ -4,11 +4,18 @@
 //! etcd: an [`Agent`] is a peer like any other.
 
 mod agent;
+mod clock;
 mod device;
+mod drift;
 mod etcd;
+mod log;
 mod member;
+mod registry;
+mod repair;
+mod session;
 mod subnet;
 
-pub use agent::{Agent, AgentError, AgentSpec, AgentState, FLANNEL_LEASE};
-pub use etcd::{CLIENT_PORT, CONFIG_KEY, Etcd, EtcdError, SUBNETS};
+pub use agent::{Agent, AgentError, AgentSpec, AgentState};
+pub use clock::Clock;
+pub use etcd::{CLIENT_PORT, Etcd, EtcdError, MemberStatus};
 pub use member::{etcd_command, etcd_environment};

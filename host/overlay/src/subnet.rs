@@ -83,8 +83,9 @@ mod tests {
     #[test]
     fn else_what_it_had_unless_somebody_has_it_now_or_the_configuration_changed() {
         let config = FlannelConfig::default();
-        let previous = Some("11.40.0.0/20".parse().unwrap());
-        assert_eq!(choose(&config, &[], NODE, previous, |_| 0), Choice::Take(previous.unwrap()));
+        let had = "11.40.0.0/20".parse().unwrap();
+        let previous = Some(had);
+        assert_eq!(choose(&config, &[], NODE, previous, |_| 0), Choice::Take(had));
         let first = Choice::Take("11.10.0.0/20".parse().unwrap());
         assert_eq!(choose(&config, &[lease("11.40.0.0/20", 3)], NODE, previous, |_| 0), first);
         assert_eq!(choose(&config, &[], NODE, Some("11.40.0.0/24".parse().unwrap()), |_| 0), first);

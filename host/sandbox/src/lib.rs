@@ -11,7 +11,6 @@
 //! or signal the first level.
 
 mod error;
-pub mod files;
 mod first;
 mod ids;
 mod launch;

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use common::*;
+use knetsim_kernel::files;
 use knetsim_model::Event;
-use knetsim_sandbox::{Exit, Limits, NodeSpec, Options, Profile, Sandbox, Stdio, files};
+use knetsim_sandbox::{Exit, Limits, NodeSpec, Options, Profile, Sandbox, Stdio};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 fn main() -> ExitCode {

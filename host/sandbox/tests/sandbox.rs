@@ -9,12 +9,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use common::*;
+use knetsim_kernel::files;
 use knetsim_kernel::mounts;
 use knetsim_kernel::namespaces::{IdRange, Spaces, enter_new, write_id_maps};
 use knetsim_kernel::seccomp::Filter;
-use knetsim_sandbox::{
-    BindMount, Exit, Limits, NodeSpec, Options, Profile, SandboxError, StateFolder, Stdio, files, launch,
-};
+use knetsim_sandbox::{BindMount, Exit, Limits, NodeSpec, Options, Profile, SandboxError, StateFolder, Stdio, launch};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 fn main() -> ExitCode {

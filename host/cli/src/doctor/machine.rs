@@ -17,6 +17,7 @@ pub(super) fn look() -> Vec<Check> {
         checks.extend(switch(CLONE, '1', "user namespaces for ordinary users"));
         checks.extend(switch(APPARMOR, '0', "user namespaces in spite of AppArmor"));
     }
+    checks.push(open_files());
     checks.push(memory_limits());
     checks
 }
@@ -93,6 +94,19 @@ fn sub_ids() -> Check {
     let remedy = format!("usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}");
     check.lacks(State::Weaker, "no range of 65536 ids: one id only will be mapped", remedy)
 }
+
+/// How many files a process may open.
+fn open_files() -> Check {
+    let check = Check::there(KIND, "open files", "several for each node and container");
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    match most {
+        Some(most @ ..1024) => check.lacks(State::Missing, most.to_string(), OPEN_FILES),
+        Some(most @ ..16384) => check.lacks(State::Weaker, most.to_string(), OPEN_FILES),
+        most => Check { seen: Some(most.map_or("no limit".to_owned(), |most| most.to_string())), ..check },
+    }
+}
+
+const OPEN_FILES: &str = "ulimit -Hn 65536 (for good: nofile in a file of /etc/security/limits.d)";
 
 /// A delegated cgroup, by which memory can be limited in total.
 fn memory_limits() -> Check {

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use cap_std::fs::Dir;
 use knetsim_kernel::NetNs;
 use knetsim_kernel::netlink::Netlink;
 
@@ -53,8 +52,8 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(netns: NetNs, netlink: Netlink, root: Dir) -> Self {
-        Host { netns, netlink, files: Files::new(root), leases: host_local::Leases::default() }
+    pub(crate) fn new(netns: NetNs, netlink: Netlink, files: Files) -> Self {
+        Host { netns, netlink, files, leases: host_local::Leases::default() }
     }
 }
 

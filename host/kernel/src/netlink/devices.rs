@@ -33,7 +33,7 @@ pub struct Veth<'a> {
     pub mtu: Option<u32>,
     /// The peer's name. It can't be born up: see [`Request::set_up`].
     pub peer_name: &'a str,
-    /// The peer's index, where the caller chooses it.
+    /// The peer's index, where the caller chooses it: the kernel heeds it only where `index` is given too.
     pub peer_index: Option<u32>,
     /// Where the peer is born; else here.
     pub peer_namespace: Option<&'a NetNs>,

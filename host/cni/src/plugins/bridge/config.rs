@@ -7,9 +7,9 @@ use knetsim_kernel::netlink::Mac;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::config;
+use crate::attachment::Attachment;
+use crate::config::{self, Object};
 use crate::error::Error;
-use crate::plugins::Call;
 use crate::result::{AddResult, Dns, Route};
 
 #[derive(Deserialize)]
@@ -78,18 +78,17 @@ const REFUSED: [(&str, &str); 8] = [
 ];
 
 impl Config {
-    pub(super) fn read(call: Call<'_>) -> Result<Self, Error> {
+    pub(super) fn read(json: &Object, attachment: &Attachment) -> Result<Self, Error> {
         for (key, why) in REFUSED {
-            let value = call.config.get(key).unwrap_or(&Value::Null);
+            let value = json.get(key).unwrap_or(&Value::Null);
             let empty = [Value::Null, Value::Bool(false), Value::from(0), Value::Array(Vec::new())];
             if !empty.contains(value) && (key, value.as_str()) != ("ipMasqBackend", Some("nftables")) {
                 return Err(Error::Unsupported { key, value: value.to_string(), why });
             }
         }
-        let mut config: Config = config::typed(call.config)?;
+        let mut config: Config = config::typed(json)?;
         config.is_gateway |= config.is_default_gateway;
-        let asked =
-            [config.runtime_config.mac.as_str(), &config.args.cni.mac, call.attachment.arg("MAC").unwrap_or("")];
+        let asked = [config.runtime_config.mac.as_str(), &config.args.cni.mac, attachment.arg("MAC").unwrap_or("")];
         let asked = asked.into_iter().find(|mac| !mac.is_empty()).map(str::parse);
         config.mac = asked.transpose().map_err(|why| Error::Config(format!("mac: {why}")))?;
         Ok(config)
@@ -145,5 +144,51 @@ fn first(subnet: IpNet) -> IpAddr {
     match subnet.network() {
         IpAddr::V4(network) => IpAddr::from((u32::from(network) + 1).to_be_bytes()),
         IpAddr::V6(network) => IpAddr::from((u128::from(network) + 1).to_be_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(json: Value) -> Result<Config, Error> {
+        Config::read(json.as_object().unwrap(), &Attachment::default())
+    }
+
+    #[test]
+    fn gateways_and_default_routes_come_of_the_addresses() {
+        let config = read(json!({"name": "n", "isDefaultGateway": true})).unwrap();
+        let ips = json!({"cniVersion": "1.0.0", "ips": [{"address": "10.1.2.3/24"}, {"address": "fd00::5/64"}],
+            "routes": [{"dst": "::/0", "gw": "fd00::9"}]});
+        let mut result = AddResult::from_json(&ips, crate::Version::LATEST).unwrap();
+        let gateways = config.complete(&mut result).unwrap();
+        assert_eq!(gateways, ["10.1.2.1/24".parse().unwrap(), "fd00::1/64".parse().unwrap()]);
+        let default = Route::new("0.0.0.0/0".parse().unwrap(), Some("10.1.2.1".parse().unwrap()));
+        assert_eq!((result.routes.len(), &result.routes[1]), (2, &default));
+    }
+
+    #[test]
+    fn what_is_not_done_is_refused_by_key_and_value() {
+        for (key, value) in [("vlan", json!(7)), ("macspoofchk", json!(true)), ("ipMasqBackend", json!("iptables"))] {
+            let error = read(json!({"name": "n", key: value})).err().unwrap();
+            assert!(error.code() == 2 && error.to_string().contains(&format!("{key} = {value}")), "{error}");
+        }
+        read(json!({"name": "n", "vlan": 0, "macspoofchk": false, "ipMasqBackend": "nftables"})).unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn any_values_are_read_or_refused(
+            key in "name|bridge|isGateway|mtu|ipam|dns|args|runtimeConfig|vlan|hairpinMode|x",
+            value in prop_oneof![
+                Just(json!(null)), any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from),
+                ".{0,8}".prop_map(Value::from), Just(json!([])), Just(json!({"type": 1})), Just(json!({"cni": {"mac": "x"}})),
+            ],
+        ) {
+            let _ = read(json!({"name": "n", "type": "bridge", key: value}));
+        }
     }
 }

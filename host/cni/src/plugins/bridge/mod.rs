@@ -27,7 +27,7 @@ mod masquerade;
 use config::Config;
 
 pub(super) async fn run(call: Call<'_>) -> Result<Option<AddResult>, Error> {
-    let config = Config::read(call)?;
+    let config = Config::read(call.config, call.attachment)?;
     match call.command {
         Command::Add => add(call, &config).await.map(Some),
         Command::Del => del(call, &config).await,

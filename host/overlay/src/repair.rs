@@ -1,0 +1,109 @@
+//! The agent's side towards the kernel: what should be there is, or it is mended, or it is said.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use knetsim_kernel::KernelError;
+use knetsim_kernel::netlink::Request;
+use knetsim_model::chain;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::agent::{AgentError, Inner, Overlay};
+use crate::device::Device;
+use crate::drift::{Drift, Seen, compare, strangers};
+
+/// How often the device is looked at when the kernel announces nothing.
+const LOOK: Duration = Duration::from_secs(30);
+/// How long announcements are gathered before the device is looked at.
+const GATHER: Duration = Duration::from_millis(50);
+/// How often what was mended is looked at again: a new device needs all that leads through it.
+const ROUNDS: usize = 3;
+
+impl Inner {
+    /// Looks at the device from time to time and when it may have changed, for ever.
+    pub(crate) async fn look_after_kernel(&self) {
+        let mut tick = interval(LOOK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = self.look.notified() => sleep(GATHER).await,
+            }
+            let mut overlay = self.overlay.lock().await;
+            let Some(overlay) = overlay.as_mut().filter(|overlay| overlay.established) else { continue };
+            let drift = match self.settle(overlay, self.repair.load(Ordering::Relaxed)).await {
+                Ok(drift) => self.words(overlay, &drift),
+                Err(error) => vec![chain(&error)],
+            };
+            self.say_drift(drift);
+        }
+    }
+
+    /// Makes the kernel have exactly what should be, and sees that it does.
+    pub(crate) async fn establish(&self, overlay: &mut Overlay) -> Result<(), AgentError> {
+        let (netlink, device) = (&self.spec.netlink, &overlay.device);
+        let seen = Seen::read(netlink, device).await?;
+        let left = strangers(device, &overlay.peers, &seen);
+        let removals: Vec<Request> = left.iter().flat_map(|drift| drift.mend(device, overlay.lease.subnet)).collect();
+        netlink.apply(removals).await?;
+        let drift = self.settle(overlay, true).await?;
+        if !drift.is_empty() {
+            return Err(AgentError::Drift(self.words(overlay, &drift).join("; ")));
+        }
+        overlay.established = true;
+        self.say_drift(Vec::new());
+        Ok(())
+    }
+
+    /// Compares, and mends if `repair`. Gives what differs in the end.
+    async fn settle(&self, overlay: &mut Overlay, repair: bool) -> Result<Vec<Drift>, KernelError> {
+        let netlink = &self.spec.netlink;
+        let mut rounds = 0;
+        loop {
+            let subnet = overlay.lease.subnet;
+            let seen = Seen::read(netlink, &overlay.device).await?;
+            let drift = compare(&overlay.device, subnet, &overlay.peers, &seen);
+            if drift.is_empty() || !repair || rounds == ROUNDS {
+                return Ok(drift);
+            }
+            if overlay.established {
+                self.words(overlay, &drift).iter().for_each(|words| self.log.warning(&format!("{words}, mending")));
+            }
+            if drift.iter().any(Drift::needs_device) {
+                let mac = Some(overlay.device.mac);
+                overlay.device = Device::ensure(netlink, &overlay.config, self.spec.public_ip, mac).await?;
+                overlay.device.set_address(netlink, subnet).await?;
+            } else {
+                let mends = drift.iter().flat_map(|drift| drift.mend(&overlay.device, subnet));
+                netlink.apply(mends.collect::<Vec<Request>>()).await?;
+            }
+            rounds += 1;
+        }
+    }
+
+    fn words(&self, overlay: &Overlay, drift: &[Drift]) -> Vec<String> {
+        let Overlay { device, lease, .. } = overlay;
+        let words = |drift: &Drift| drift.words(&self.spec.node, device, lease.subnet, &*self.spec.names);
+        drift.iter().map(words).collect()
+    }
+
+    fn say_drift(&self, drift: Vec<String>) {
+        let before = self.state.borrow().drift.clone();
+        for new in drift.iter().filter(|words| !before.contains(words)) {
+            self.log.warning(new);
+        }
+        self.state.send_if_modified(|state| std::mem::replace(&mut state.drift, drift.clone()) != drift);
+    }
+
+    /// Removes the device and all that leads to peers.
+    pub(crate) async fn remove_all(&self) -> Result<(), KernelError> {
+        let Some(overlay) = self.overlay.lock().await.take() else { return Ok(()) };
+        let Overlay { device, peers, .. } = &overlay;
+        // Most would go with the device; direct routes would stay.
+        let entries = peers.values().flat_map(|peer| device.entries(peer));
+        let removals: Vec<Request> = entries.map(|entry| device.remove(&entry)).collect();
+        let removed = self.spec.netlink.apply(removals).await;
+        self.spec.netlink.delete_link(device.index).await?;
+        removed
+    }
+}

@@ -1,0 +1,102 @@
+//! What somebody changed by hand is mended, or only said.
+
+use std::time::Duration;
+
+use crate::common::{Cluster, Node, test, until};
+
+async fn pair() -> (Cluster, Node, Node) {
+    let cluster = Cluster::start(1).await;
+    let (one, two) = (cluster.node(3).await, cluster.node(4).await);
+    one.agent.ready(1, Duration::from_secs(10)).await.unwrap();
+    (cluster, one, two)
+}
+
+/// What is done to the first node, and what is said of it.
+async fn mischief(one: &Node, two: &Node) -> Vec<(String, String)> {
+    let (own_mac, peer_mac) = (one.mac("flannel.100").await, two.mac("flannel.100").await);
+    let (own, base, subnet) = (one.address(), two.address(), two.agent.state().subnet.unwrap());
+    vec![
+        (format!("ip neighbour del {base} dev flannel.100"), format!("C0w3 has no neighbour entry for {base} (C0w4)")),
+        (
+            format!("ip neighbour replace {base} lladdr 02:00:00:00:00:99 dev flannel.100"),
+            format!("C0w3's neighbour entry for {base} (C0w4) is 02:00:00:00:00:99 instead of {peer_mac}"),
+        ),
+        (
+            format!("bridge fdb del {peer_mac} dev flannel.100 dst 10.0.0.4 self"),
+            format!("C0w3 has no forwarding entry for {peer_mac} (C0w4)"),
+        ),
+        (
+            format!("bridge fdb replace {peer_mac} dev flannel.100 dst 10.0.0.99 self permanent"),
+            format!("C0w3's forwarding entry for {peer_mac} (C0w4) is 10.0.0.99 instead of 10.0.0.4"),
+        ),
+        (format!("ip route del {subnet}"), format!("C0w3 has no route to {subnet} (C0w4)")),
+        (
+            format!("ip route replace {subnet} via 10.0.0.99 dev eth0"),
+            format!("C0w3's route to {subnet} (C0w4) is via 10.0.0.99 dev eth0 instead of via {base} dev flannel.100"),
+        ),
+        (format!("ip address del {own}/32 dev flannel.100"), format!("C0w3's flannel.100 has no address {own}/32")),
+        ("ip link set flannel.100 down".to_owned(), "C0w3's flannel.100 is down".to_owned()),
+        ("ip link set flannel.100 mtu 1300".to_owned(), "C0w3's flannel.100 has MTU 1300 instead of 1450".to_owned()),
+        (
+            "ip link set flannel.100 address 02:00:00:00:00:99".to_owned(),
+            format!("C0w3's flannel.100 has the hardware address 02:00:00:00:00:99 instead of {own_mac}"),
+        ),
+        ("ip link del flannel.100".to_owned(), "C0w3 has no device flannel.100".to_owned()),
+        (
+            "ip link set flannel.100 type vxlan id 100 local 10.0.0.99".to_owned(),
+            "C0w3's flannel.100 has local address 10.0.0.99 instead of 10.0.0.3".to_owned(),
+        ),
+    ]
+}
+
+#[test]
+fn it_is_mended() {
+    test(async || {
+        let (_cluster, one, two) = pair().await;
+        let lists = ["ip -d link", "ip -o -4 address", "ip neighbour show nud permanent", "bridge fdb", "ip route"];
+        let look = || {
+            let text = lists.map(|list| one.run(list)).concat();
+            // A new device has another index.
+            text.split_whitespace().filter(|word| !word.ends_with(':')).collect::<Vec<_>>().join(" ")
+        };
+        let before = look();
+        for (command, words) in mischief(&one, &two).await {
+            one.run(&command);
+            let log = || one.files.read_to_string("var/log/flanneld.log").unwrap();
+            until(&words, async || log().contains(&format!("{words}, mending"))).await;
+            until(&format!("mended: {words}"), async || look() == before).await;
+            assert!(one.pings(two.address()), "after: {words}");
+            assert_eq!(one.agent.state().drift, [""; 0]);
+        }
+    });
+}
+
+#[test]
+fn it_is_only_said_where_repair_is_off() {
+    test(async || {
+        let (cluster, one, two) = pair().await;
+        for (command, words) in mischief(&one, &two).await {
+            one.agent.set_repair(false);
+            one.run(&command);
+            one.until(&words, |state| state.drift.contains(&words)).await;
+            one.agent.set_repair(true);
+            one.until(&format!("mended: {words}"), |state| state.drift.is_empty()).await;
+            assert!(one.pings(two.address()), "after: {words}");
+        }
+        // Others that come and go change nothing of it, nor does etcd.
+        one.agent.set_repair(false);
+        one.run("ip link del flannel.100");
+        one.until("it is said", |state| state.drift == ["C0w3 has no device flannel.100"]).await;
+        let three = cluster.node(5).await;
+        one.until("one knows three", |state| state.peers == 2).await;
+        cluster.base.run(|| knetsim_testing::run(&["ip", "link", "set", "w3", "down"])).unwrap();
+        one.until("cut off", |state| state.health != knetsim_model::inventory::Health::Ready).await;
+        cluster.base.run(|| knetsim_testing::run(&["ip", "link", "set", "w3", "up"])).unwrap();
+        one.until("back", |state| state.health == knetsim_model::inventory::Health::Ready).await;
+        assert!(one.netlink.link("flannel.100").await.unwrap().is_none());
+        assert_eq!(one.agent.state().drift, ["C0w3 has no device flannel.100"]);
+        one.agent.set_repair(true);
+        one.until("it is mended", |state| state.drift.is_empty()).await;
+        assert!(one.pings(two.address()) && one.pings(three.address()));
+    });
+}
