@@ -141,12 +141,11 @@ impl Emulator {
     /// Waits until new agents and those of the cluster that work lead to each other.
     async fn introduce(&self, cluster: &ClusterName, new: &[Arc<Agent>]) -> Result<(), Failure> {
         let agents = self.state().agents(cluster);
-        let leased = agents.iter().filter(|agent| agent.state().subnet.is_some()).count();
-        let others = leased.saturating_sub(1);
+        let leased: Vec<_> = agents.iter().filter_map(|agent| agent.state().subnet).collect();
         let working = agents.iter().filter(|agent| agent.state().health == Health::Ready);
         // One that is cut off from etcd, or gets cut off meanwhile, learns of the others later.
-        join_all(working.map(|agent| agent.ready(others, AGENT_READY))).await;
-        let met = try_join_all(new.iter().map(|agent| agent.ready(others, AGENT_READY))).await;
+        join_all(working.map(|agent| agent.ready(&leased, AGENT_READY))).await;
+        let met = try_join_all(new.iter().map(|agent| agent.ready(&leased, AGENT_READY))).await;
         met.map(drop).map_err(|error| Failure::new(Code::Unavailable, chain(&error)))
     }
 
@@ -256,6 +255,7 @@ impl Emulator {
             agent.restart(AGENT_READY).await.map_err(|error| failed(&error))
         }))
         .await?;
+        self.introduce(name, &self.state().agents(name)).await?;
         steps.done(format!("cluster {name}: agents restarted"));
         Ok(())
     }

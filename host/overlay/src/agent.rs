@@ -4,7 +4,7 @@
 //! ([`crate::session`]), the other looks whether the kernel has it ([`crate::repair`]). So each goes on
 //! while the other's side is away. Invariant: the kernel is changed only with `overlay` locked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
@@ -50,8 +50,8 @@ pub struct AgentSpec {
 pub struct AgentState {
     /// The leased subnet; none before the first lease.
     pub subnet: Option<Ipv4Net>,
-    /// How many other nodes it leads to.
-    pub peers: usize,
+    /// The subnets of other nodes that it leads to.
+    pub peers: BTreeSet<Ipv4Net>,
     /// Whether it follows the leases.
     pub health: Health,
     /// What differs from what it wants, in words.
@@ -150,7 +150,7 @@ impl Agent {
     /// It is not ready in time; nothing runs then, and what it made is gone as far as it can be.
     pub async fn start(spec: AgentSpec, within: Duration) -> Result<Self, AgentError> {
         let log = Log::new(&spec.node, &spec.files)?;
-        let state = AgentState { subnet: None, peers: 0, health: starting(), drift: Vec::new() };
+        let state = AgentState { subnet: None, peers: BTreeSet::new(), health: starting(), drift: Vec::new() };
         let inner = Inner {
             spec,
             log,
@@ -178,23 +178,28 @@ impl Agent {
         *self.inner.overlay.lock().await = None;
         self.inner.state.send_modify(|state| state.health = starting());
         *self.task() = Some(tokio::spawn(Inner::run(self.inner.clone())));
-        self.ready(0, within).await
+        self.ready(&[], within).await
     }
 
-    /// Waits until it is ready and leads to at least so many other nodes.
+    /// Waits until it is ready and leads to these subnets of other nodes; its own may be among them.
     ///
     /// # Errors
     /// It is not in time.
-    pub async fn ready(&self, peers: usize, within: Duration) -> Result<(), AgentError> {
-        let mut state = self.inner.state.subscribe();
-        let ready = |state: &AgentState| state.health == Health::Ready && state.peers >= peers;
-        if timeout(within, state.wait_for(ready)).await.is_ok() {
+    pub async fn ready(&self, subnets: &[Ipv4Net], within: Duration) -> Result<(), AgentError> {
+        let missing = |state: &AgentState| {
+            let there = |subnet: &&Ipv4Net| !state.peers.contains(*subnet) && state.subnet != Some(**subnet);
+            subnets.iter().find(there).copied()
+        };
+        let ready = |state: &AgentState| state.health == Health::Ready && missing(state).is_none();
+        let mut watch = self.inner.state.subscribe();
+        if timeout(within, watch.wait_for(ready)).await.is_ok() {
             return Ok(());
         }
         let state = self.state();
-        let last = match state.health {
-            Health::Ready => format!("it leads to {} of {peers} other nodes", state.peers),
-            Health::Broken(why) => why,
+        let last = match (&state.health, missing(&state)) {
+            (Health::Broken(why), _) => why.clone(),
+            (Health::Ready, Some(subnet)) => format!("it does not lead to {subnet}"),
+            (Health::Ready, None) => "ready just now".to_owned(),
         };
         Err(AgentError::NotReady { node: self.inner.spec.node.clone(), within, last })
     }

@@ -4,7 +4,7 @@
 //! a compaction, a revoked lease) the next one begins with a new list, and changes only what differs; what
 //! leads to the peers meanwhile stays, so that traffic goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -54,17 +54,18 @@ impl Inner {
     }
 
     async fn session(&self) -> Result<Infallible, AgentError> {
-        let found = self.leased().await?;
+        // What is boxed here is big and soon over; a session waits all day, on each worker.
+        let found = Box::pin(self.leased()).await?;
         let revision = found.revision;
-        let mut renew = self.lead_to(found.leases).await?;
-        let mut watch = self.spec.etcd.watch_leases(revision + 1).await?;
+        let mut renew = Box::pin(self.lead_to(found.leases)).await?;
+        let mut watch = Box::pin(self.spec.etcd.watch_leases(revision + 1)).await?;
         self.state.send_modify(|state| state.health = Health::Ready);
         loop {
             tokio::select! {
                 events = watch.next() => for event in events? {
                     self.follow(event).await?;
                 },
-                () = self.spec.clock.until(renew) => renew = self.renew().await?,
+                () = self.spec.clock.until(renew) => renew = Box::pin(self.renew()).await?,
             }
         }
     }
@@ -245,10 +246,12 @@ impl Inner {
     }
 
     fn say(&self, overlay: &Overlay) {
-        let (subnet, peers) = (Some(overlay.lease.subnet), overlay.peers.len());
         self.state.send_if_modified(|state| {
-            let new = (state.subnet, state.peers) != (subnet, peers);
-            (state.subnet, state.peers) = (subnet, peers);
+            let subnet = Some(overlay.lease.subnet);
+            let new = state.subnet != subnet || !state.peers.iter().eq(overlay.peers.keys());
+            if new {
+                (state.subnet, state.peers) = (subnet, overlay.peers.keys().copied().collect());
+            }
             new
         });
     }
@@ -271,7 +274,7 @@ impl Inner {
         for own in found.leases.iter().filter(|lease| lease.value.public_ip == self.spec.public_ip) {
             self.spec.etcd.delete_lease(own).await?;
         }
-        self.state.send_modify(|state| (state.subnet, state.peers) = (None, 0));
+        self.state.send_modify(|state| (state.subnet, state.peers) = (None, BTreeSet::new()));
         Ok(())
     }
 }

@@ -14,18 +14,18 @@ fn peers_reach_each_other_and_one_that_leaves_is_forgotten() {
     test(async || {
         let cluster = Cluster::start(1).await;
         let (one, two) = (cluster.node(3).await, cluster.node(4).await);
-        one.agent.ready(1, Duration::from_secs(10)).await.unwrap();
+        one.knows(&two).await;
         assert!(one.pings(two.address()) && two.pings(one.address()));
         let three = cluster.node(5).await;
         for node in [&one, &two] {
-            node.until("three is known", |state| state.peers == 2).await;
+            node.until("three is known", |state| state.peers.len() == 2).await;
         }
         assert!(three.pings(one.address()) && three.pings(two.address()));
 
         two.agent.release().await.unwrap();
         assert_eq!(two.agent.state().subnet, None);
         for node in [&one, &three] {
-            node.until("two is forgotten", |state| state.peers == 1).await;
+            node.until("two is forgotten", |state| state.peers.len() == 1).await;
             for list in ["ip route show dev flannel.100", "bridge fdb show dev flannel.100"] {
                 let list = node.run(list);
                 assert_eq!(list.lines().count(), 1, "{list}");
@@ -44,7 +44,7 @@ fn all_is_as_flanneld_leaves_it() {
     test(async || {
         let cluster = Cluster::start(1).await;
         let (one, two) = (cluster.node(3).await, cluster.node(4).await);
-        one.agent.ready(1, Duration::from_secs(10)).await.unwrap();
+        one.knows(&two).await;
         let (subnet, peer) = (one.agent.state().subnet.unwrap(), two.agent.state().subnet.unwrap());
         let (mac, peer_mac) = (one.mac("flannel.100").await, two.mac("flannel.100").await);
 
@@ -91,7 +91,7 @@ fn etcd_away_and_back_changes_no_subnet_and_no_traffic() {
     test(async || {
         let mut cluster = Cluster::start(2).await;
         let (one, two) = (cluster.node(3).await, cluster.node(4).await);
-        one.agent.ready(1, Duration::from_secs(10)).await.unwrap();
+        one.knows(&two).await;
         let before = (one.address(), two.address());
         cluster.kill_etcd(0..2);
         one.until("one noticed", |state| state.health != Health::Ready).await;
@@ -109,14 +109,14 @@ fn etcd_away_and_back_changes_no_subnet_and_no_traffic() {
 
         cluster.start_etcd();
         for node in [&one, &two] {
-            node.until("ready again", |state| state.health == Health::Ready && state.peers == 1).await;
+            node.until("ready again", |state| state.health == Health::Ready && state.peers.len() == 1).await;
         }
         assert_eq!((one.address(), two.address()), before);
         assert!(one.pings(two.address()));
         let mut spec = cluster.spec(6).await.1;
         (spec.netlink, spec.public_ip) = (namespace.netlink().unwrap(), Ipv4Addr::new(10, 0, 0, 5));
         let three = Node::start(namespace, spec).await.unwrap();
-        one.until("one knows three", |state| state.peers == 2).await;
+        one.until("one knows three", |state| state.peers.len() == 2).await;
         assert!(three.pings(one.address()));
     });
 }
@@ -129,7 +129,7 @@ fn a_member_that_dies_is_not_the_end_of_a_connection() {
         // The first member is the one that agents ask first.
         cluster.kill_etcd([0]);
         let two = cluster.node(4).await;
-        one.until("one knows two", |state| state.peers == 1 && state.health == Health::Ready).await;
+        one.until("one knows two", |state| state.peers.len() == 1 && state.health == Health::Ready).await;
         assert!(one.pings(two.address()));
         let statuses =
             [cluster.client_of(1).await.status().await.unwrap(), cluster.client_of(2).await.status().await.unwrap()];
@@ -146,7 +146,7 @@ fn a_lease_is_renewed_an_hour_before_its_end() {
         let (namespace, spec) = cluster.spec(3).await;
         let one = Node::start(namespace, knetsim_overlay::AgentSpec { clock, ..spec }).await.unwrap();
         let two = cluster.node(4).await;
-        one.until("one knows two", |state| state.peers == 1).await;
+        one.until("one knows two", |state| state.peers.len() == 1).await;
         let key = format!("{SUBNETS}{}-20", one.address());
         let lease = || {
             let found: serde_json::Value =
@@ -174,7 +174,7 @@ fn a_compaction_during_a_cut_is_survived() {
     test(async || {
         let cluster = Cluster::start(1).await;
         let (one, two) = (cluster.node(3).await, cluster.node(4).await);
-        one.agent.ready(1, Duration::from_secs(10)).await.unwrap();
+        one.knows(&two).await;
         // Cut off silently: nothing says that the connection is gone.
         cluster.base.run(|| knetsim_testing::run(&["ip", "link", "set", "w3", "down"])).unwrap();
         one.until("it noticed", |state| state.health != Health::Ready).await;
@@ -182,7 +182,7 @@ fn a_compaction_during_a_cut_is_survived() {
         two.agent.release().await.unwrap();
         let status: serde_json::Value = serde_json::from_str(&cluster.etcdctl(&["get", "x", "-w", "json"])).unwrap();
         cluster.etcdctl(&["compact", &status["header"]["revision"].to_string()]);
-        assert_eq!(one.agent.state().peers, 1);
+        assert_eq!(one.agent.state().peers.len(), 1);
         cluster.base.run(|| knetsim_testing::run(&["ip", "link", "set", "w3", "up"])).unwrap();
         one.until("it works again", |state| state.health == Health::Ready).await;
         let routes = one.run("ip route show dev flannel.100");
@@ -196,13 +196,13 @@ fn a_lease_that_was_deleted_is_taken_again() {
     test(async || {
         let cluster = Cluster::start(1).await;
         let (one, two) = (cluster.node(3).await, cluster.node(4).await);
-        one.agent.ready(1, Duration::from_secs(10)).await.unwrap();
+        one.knows(&two).await;
         let (before, key) = (one.address(), format!("{SUBNETS}{}-20", one.address()));
         cluster.etcdctl(&["del", &key]);
         let there = || !cluster.etcdctl(&["get", &key, "--keys-only"]).trim().is_empty();
         until("it is there again", async || there() && one.agent.state().health == Health::Ready).await;
         assert_eq!(one.address(), before);
-        two.until("two knows one", |state| state.peers == 1).await;
+        two.until("two knows one", |state| state.peers.len() == 1).await;
         assert!(two.pings(one.address()));
         // Taken by somebody else, it is theirs.
         let value = r#"{"PublicIP":"10.0.0.77","BackendType":"host-gw"}"#;
@@ -214,7 +214,7 @@ fn a_lease_that_was_deleted_is_taken_again() {
         assert!(one.run("ip -o address show dev flannel.100").contains(&format!("inet {}/32", one.address())));
         assert!(!one.run("ip -o address show dev flannel.100").contains(&format!("inet {before}/32")));
         assert_eq!(cluster.etcdctl(&["get", &key, "--print-value-only"]).trim(), value);
-        two.until("two knows the other", |state| state.peers == 1).await;
+        two.until("two knows the other", |state| state.peers.len() == 1).await;
         until("two leads there", async || two.pings(one.address())).await;
     });
 }
@@ -232,8 +232,8 @@ fn many_at_once_get_a_subnet_each() {
             starting.spawn(Node::start(namespace, spec));
         }
         let nodes: Vec<_> = starting.join_all().await.into_iter().map(Result::unwrap).collect();
-        for node in &nodes {
-            node.agent.ready(9, Duration::from_secs(10)).await.unwrap();
+        for (node, other) in nodes.iter().flat_map(|node| nodes.iter().map(move |other| (node, other))) {
+            node.knows(other).await;
         }
         assert!(nodes[0].pings(nodes[9].address()));
         let (_, spec) = cluster.spec(11).await;
@@ -247,7 +247,7 @@ fn another_configuration_takes_effect_with_a_restart() {
     test(async || {
         let cluster = Cluster::start(1).await;
         let nodes = [cluster.node(3).await, cluster.node(4).await];
-        nodes[0].agent.ready(1, Duration::from_secs(10)).await.unwrap();
+        nodes[0].knows(&nodes[1]).await;
         let text = r#"{"Network":"12.0.0.0/16","SubnetLen":26,"Backend":{"Type":"vxlan","VNI":7,"Port":4789,"MTU":1400,"DirectRouting":true}}"#;
         let config: FlannelConfig = serde_json::from_str(text).unwrap();
         cluster.client().await.put_config(&config).await.unwrap();
@@ -256,7 +256,7 @@ fn another_configuration_takes_effect_with_a_restart() {
             node.agent.restart(Duration::from_secs(10)).await.unwrap();
         }
         let [one, two] = &nodes;
-        one.agent.ready(1, Duration::from_secs(10)).await.unwrap();
+        one.knows(&two).await;
         assert!(one.pings(two.address()));
         let link = one.run("ip -d link show flannel.7");
         assert!(link.contains("mtu 1350") && link.contains("dstport 4789"), "{link}");
@@ -323,7 +323,7 @@ fn what_others_left_is_respected() {
         let two = cluster.node(4).await;
         assert_eq!(one.address(), Ipv4Addr::new(11, 20, 16, 0));
         assert!(!"11.50.0.0/16".parse::<ipnet::Ipv4Net>().unwrap().contains(&two.address()), "{}", two.address());
-        one.until("one knows two, and nobody else", |state| state.peers == 1).await;
+        one.until("one knows two, and nobody else", |state| state.peers.len() == 1).await;
         assert_eq!(one.mac("flannel.100").await, "02:00:00:00:00:77");
         assert!(two.run("ip neighbour show dev flannel.100").contains("02:00:00:00:00:77"));
         assert_eq!(one.run("ip route show dev flannel.100").lines().count(), 1);

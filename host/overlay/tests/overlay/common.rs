@@ -234,6 +234,11 @@ impl Node {
         status.success()
     }
 
+    /// Waits until it leads to another one.
+    pub(crate) async fn knows(&self, other: &Node) {
+        self.agent.ready(&[other.agent.state().subnet.unwrap()], PATIENCE).await.unwrap();
+    }
+
     /// Waits until its agent is in a state.
     pub(crate) async fn until(&self, what: &str, state: impl Fn(&AgentState) -> bool) {
         let reached = async {

@@ -7,7 +7,7 @@ use crate::common::{Cluster, Node, test, until};
 async fn pair() -> (Cluster, Node, Node) {
     let cluster = Cluster::start(1).await;
     let (one, two) = (cluster.node(3).await, cluster.node(4).await);
-    one.agent.ready(1, Duration::from_secs(10)).await.unwrap();
+    one.knows(&two).await;
     (cluster, one, two)
 }
 
@@ -88,7 +88,7 @@ fn it_is_only_said_where_repair_is_off() {
         one.run("ip link del flannel.100");
         one.until("it is said", |state| state.drift == ["C0w3 has no device flannel.100"]).await;
         let three = cluster.node(5).await;
-        one.until("one knows three", |state| state.peers == 2).await;
+        one.until("one knows three", |state| state.peers.len() == 2).await;
         cluster.base.run(|| knetsim_testing::run(&["ip", "link", "set", "w3", "down"])).unwrap();
         one.until("cut off", |state| state.health != knetsim_model::inventory::Health::Ready).await;
         cluster.base.run(|| knetsim_testing::run(&["ip", "link", "set", "w3", "up"])).unwrap();
