@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Home, Ran, eventually, signal};
+use common::{Home, Ran, ended, eventually, signal};
 
 /// A script that prints `hello` and exits with a status.
 fn hello(status: u8) -> String {
@@ -115,7 +115,7 @@ fn a_lab_that_does_not_end_is_ended() {
         eventually("no sandbox comes up", || home.must(&["ls", "-o", "name"]).starts_with("run-"));
         std::thread::sleep(Duration::from_millis(50));
         signal(&child, name);
-        assert_eq!(child.wait().unwrap().code(), status, "{name}");
+        assert_eq!(ended(&mut child), status, "{name}");
         eventually("a sandbox is left", || home.must(&["ls", "-o", "name"]).is_empty());
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Home, Ran, eventually, signal};
+use common::{Home, Ran, ended, eventually, signal};
 
 #[test]
 fn a_sandbox_in_the_background_lives_until_down() {
@@ -72,7 +72,7 @@ fn signals_are_passed_on() {
     let home = Home::with_sandbox();
     let (mut child, mut out) = start(&home, "trap 'echo got it; exit 9' INT; echo ready; while :; do sleep 0.1; done");
     signal(&child, "INT");
-    assert_eq!(child.wait().unwrap().code(), Some(9));
+    assert_eq!(ended(&mut child), Some(9));
     let mut rest = String::new();
     out.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "got it\n");
@@ -105,7 +105,7 @@ fn a_command_in_the_background_has_a_log() {
     assert_eq!(lines.next().unwrap().unwrap(), "more");
     // It ends with the sandbox.
     home.must(&["down"]);
-    assert!(follow.wait().unwrap().success());
+    assert_eq!(ended(&mut follow), Some(0));
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_signal_ends_a_sandbox_in_the_foreground_at_any_time() {
         let (mut up, _err) = foreground(&home, &file);
         std::thread::sleep(Duration::from_millis(after));
         signal(&up, name);
-        up.wait().unwrap();
+        ended(&mut up);
         eventually("a sandbox is left", || home.must(&["ls", "-o", "name"]).is_empty());
         if name != "KILL" {
             assert!(!home.state().join("default").exists(), "{name} after {after} ms left a folder");
@@ -190,7 +190,7 @@ fn a_signal_ends_a_sandbox_in_the_foreground_at_any_time() {
     let (mut up, err) = foreground(&home, &file);
     assert!(err.lines().any(|line| line.unwrap().contains("Ctrl-C ends it")));
     signal(&up, "INT");
-    assert_eq!(up.wait().unwrap().code(), Some(0));
+    assert_eq!(ended(&mut up), Some(0));
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn someone_elses_down_ends_one_in_the_foreground() {
         assert!(err.read_line(&mut line).unwrap() > 0);
     }
     home.must(&["down"]);
-    assert_eq!(up.wait().unwrap().code(), Some(0));
+    assert_eq!(ended(&mut up), Some(0));
     assert!(!home.state().join("default").exists());
 }
 

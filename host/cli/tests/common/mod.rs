@@ -1,6 +1,6 @@
 //! The program with a home of its own, for tests.
 
-#![allow(clippy::unwrap_used, reason = "these are parts of tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are parts of tests")]
 #![allow(dead_code, reason = "each test program uses some of them")]
 
 use std::path::PathBuf;
@@ -88,4 +88,19 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 pub(crate) fn signal(child: &Child, name: &str) {
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+}
+
+/// Waits for the end of a process that this test started, and returns its status; none where a signal ended it.
+pub(crate) fn ended(child: &mut Child) -> Option<i32> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if start.elapsed() > Duration::from_secs(20) {
+            child.kill().unwrap();
+            panic!("it does not end");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

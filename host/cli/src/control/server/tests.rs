@@ -171,11 +171,33 @@ async fn malformed_lines_are_answered_and_the_connection_goes_on() {
 
 #[tokio::test]
 async fn too_long_a_line_and_missing_descriptors_end_the_connection() {
-    let long = vec![b' '; wire::MAX_LINE + 1];
-    assert_eq!(raw(with_hello(&long)).await.lines().count(), 1);
     let mut call = serde_json::to_vec(&Call { id: 1, request: exec("hello", false) }).unwrap();
     call.push(b'\n');
-    assert_eq!(raw(with_hello(&call)).await.lines().count(), 1);
+    for bytes in [vec![b' '; wire::MAX_LINE + 1], call] {
+        let (mut ours, _gone, task) = server();
+        let writer = tokio::task::spawn_blocking(move || {
+            // It ends before it has read all; until then the connection stays open on this side.
+            let _ = ours.write_all(&with_hello(&bytes));
+            ours
+        });
+        let ended = tokio::time::timeout(Duration::from_secs(5), task).await.unwrap().unwrap();
+        assert!(matches!(ended, Err(WireError::TooLong | WireError::Descriptors(0, 3))), "{ended:?}");
+        writer.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn calls_have_numbers_of_their_own_and_are_not_too_many() {
+    let (mut client, _gone) = client().await;
+    for _ in 0..MAX_CALLS {
+        client.send(exec("wait", true), &[]).await.unwrap();
+    }
+    let refused = client.ask(exec("wait", true), |_, _| {}).await.unwrap_err();
+    assert_eq!(refused.downcast::<Failure>().unwrap().code, Code::Limit);
+    // One that has ended makes room.
+    client.send(Request::Signal { call: 1, signal: 15 }, &[]).await.unwrap();
+    while client.receive().await.unwrap().0.id != 1 {}
+    client.inspect().await.unwrap();
 }
 
 #[tokio::test]
