@@ -46,7 +46,11 @@ fn without_etcd_containers_go_on_and_workers_wait() {
     });
     run(&["create", "container", "C0w3.c3"]);
     let third = knetsim.inspect("outage")["containers"][2]["address"].as_str().unwrap().to_owned();
-    knetsim.ok(&["exec", "--name", "outage", "C0w1.c1", "--", "ping", "-c1", "-W2", &third]);
+    // The agents that were cut off try again every few seconds.
+    let reach = ["exec", "--name", "outage", "C0w1.c1", "--", "ping", "-c1", "-W1", &third];
+    until("the old workers learn of the new one", Duration::from_secs(20), || {
+        knetsim.run(&reach).status.success().then_some(())
+    });
     ping();
     assert_eq!(&subnets(&knetsim.inspect("outage"))[..2], &subnets(&before)[..]);
 }

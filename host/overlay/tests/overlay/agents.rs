@@ -256,7 +256,7 @@ fn another_configuration_takes_effect_with_a_restart() {
             node.agent.restart(Duration::from_secs(10)).await.unwrap();
         }
         let [one, two] = &nodes;
-        one.knows(&two).await;
+        one.knows(two).await;
         assert!(one.pings(two.address()));
         let link = one.run("ip -d link show flannel.7");
         assert!(link.contains("mtu 1350") && link.contains("dstport 4789"), "{link}");

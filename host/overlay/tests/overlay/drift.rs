@@ -1,7 +1,5 @@
 //! What somebody changed by hand is mended, or only said.
 
-use std::time::Duration;
-
 use crate::common::{Cluster, Node, test, until};
 
 async fn pair() -> (Cluster, Node, Node) {
