@@ -189,11 +189,11 @@ pub(crate) fn path() -> Result<Figures> {
 
 /// `knetsim up -d` and `knetsim down`, as a user types them: the course's two clusters, etcd included.
 pub(crate) fn whole() -> Result<Figures> {
-    let state = TempDir::new()?;
-    let program = beside_this()?;
+    let folder = TempDir::new()?;
+    let (state, program) = (folder.path().join("state"), beside_this()?);
     let run = |arguments: &[&str]| -> Result<f64> {
         let start = Instant::now();
-        let output = Command::new(&program).args(arguments).env("KNETSIM_STATE_DIR", state.path()).output()?;
+        let output = Command::new(&program).args(arguments).env("KNETSIM_STATE_DIR", &state).output()?;
         ensure!(output.status.success(), "knetsim {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(millis(start.elapsed()))
     };

@@ -84,7 +84,10 @@ pub(crate) fn table(samples: &Samples, rounds: usize) -> String {
                 let median = format!("{median:.2} {:<4}", outcome.row.unit);
                 format!("{:<46}{median:>18}{minimum:>11.2}{ratio:>9}  {goal:<30} {verdict}", outcome.row.what)
             }
-            Err(why) => format!("{:<46}not measured: {why}  {goal} {verdict}", outcome.row.what),
+            Err(why) => {
+                let why = why.lines().next().unwrap_or_default();
+                format!("{:<46}not measured: {why}  {goal} {verdict}", outcome.row.what)
+            }
         };
         let _ = writeln!(text, "{}", line.trim_end());
     }
