@@ -3,6 +3,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# An ordinary user's search path lacks the folders of `bridge`, `nft` and `sysctl`, which tests compare with.
+export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
 scripts/wasm-target.sh >/dev/null
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
