@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use cap_std::fs::Dir;
 use knetsim_kernel::KernelError;
@@ -24,6 +24,8 @@ const KEPT: usize = 10_000;
 /// The kernel's announcements of one sandbox.
 pub(crate) struct History {
     began: Instant,
+    /// The same moment by the clock that packets are stamped with.
+    began_at: SystemTime,
     kept: Mutex<Kept>,
 }
 
@@ -35,7 +37,12 @@ struct Kept {
 
 impl History {
     pub(crate) fn new() -> Self {
-        History { began: Instant::now(), kept: Mutex::default() }
+        History { began: Instant::now(), began_at: SystemTime::now(), kept: Mutex::default() }
+    }
+
+    /// When the sandbox began.
+    pub(crate) fn began(&self) -> SystemTime {
+        self.began_at
     }
 
     pub(crate) fn push(&self, place: &str, change: Change) {

@@ -6,6 +6,7 @@
 //! ([`Emulator::ping`]) change nothing here and wait for nobody.
 
 mod build;
+mod capture;
 mod container;
 mod exec;
 mod fabric;
@@ -24,10 +25,12 @@ use knetsim_model::{Event, Failure, Operation, Owner};
 use knetsim_sandbox::Sandbox;
 use tokio::sync::broadcast;
 
+pub use capture::{Capture, CaptureSpec, Captured};
 pub use exec::ExecSpec;
 pub use observe::{MAX_FILE, MAX_NAMES};
 pub use probe::{MAX_BODY, Tries};
 
+use capture::Captures;
 use fabric::Fabric;
 use history::{History, Names};
 use plan::Planner;
@@ -48,6 +51,7 @@ struct Inner {
     changes: tokio::sync::Mutex<()>,
     events: broadcast::Sender<Event>,
     history: Arc<History>,
+    captures: Captures,
     names: Names,
 }
 
@@ -69,6 +73,7 @@ impl Emulator {
             changes: tokio::sync::Mutex::default(),
             events: broadcast::Sender::new(1024),
             history,
+            captures: Captures::default(),
             names,
         };
         Ok(Emulator { inner: Arc::new(inner) })

@@ -9,6 +9,7 @@ pub mod namespaces;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
+pub mod packets;
 pub mod processes;
 pub mod seccomp;
 pub mod sockets;

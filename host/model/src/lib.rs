@@ -11,6 +11,7 @@ pub mod inventory;
 pub mod names;
 pub mod observe;
 pub mod operation;
+pub mod packet;
 pub mod protocol;
 pub mod topology;
 pub mod underlay;
