@@ -1,4 +1,5 @@
-//! Watches the memory of the node side as a whole: where there is no cgroup of our own, nothing else bounds it.
+//! Watches the memory of the node side as a whole: RLIMIT_AS bounds each process alone, and a cgroup of our own
+//! would be a change of the host's that outlives us where we are killed.
 //!
 //! Invariant: daemons are never ended, only commands. A command is known by its priority, which it can't raise.
 
