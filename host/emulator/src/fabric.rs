@@ -39,9 +39,11 @@ impl Fabric {
         let switch =
             self.netlink.add_bridge(&Bridge { name: &cluster.switch(), up: true, ..Bridge::default() }).await?;
         let veth = Veth { name: &upper, peer_name: &lower, master: Some(top), up: true, ..Veth::default() };
-        self.netlink.add_veth(&veth).await?;
-        let lower = self.index(&lower).await?;
-        self.netlink.apply([Request::set_master(lower, Some(switch)), Request::set_up(lower, true)]).await
+        let ends = self.netlink.add_veth(&veth).await?;
+        let inside = [Request::set_master(ends.peer_index, Some(switch)), Request::set_up(ends.peer_index, true)];
+        self.netlink.apply(inside).await?;
+        self.netlink.wait_running(ends.index).await?;
+        self.netlink.wait_running(ends.peer_index).await
     }
 
     /// Removes a cluster's switch. Can be repeated.
@@ -66,7 +68,7 @@ impl Fabric {
             peer_namespace: Some(namespace),
             ..Veth::default()
         };
-        self.netlink.add_veth(&veth).await?;
+        let port = self.netlink.add_veth(&veth).await?.index;
         let address = ipnet::IpNet::new_assert(node.address.into(), underlay::PREFIX);
         let mut inside = vec![Request::set_up(ETH0_INDEX, true), Request::add_address(ETH0_INDEX, address)];
         let to = match node.name.kind() {
@@ -79,7 +81,9 @@ impl Fabric {
         if let Some(to) = to {
             inside.push(Request::replace_route(&RouteSpec { device: Some(ETH0_INDEX), ..RouteSpec::to(to) }));
         }
-        netlink.apply(inside).await
+        netlink.apply(inside).await?;
+        // What a node sends before its port forwards is lost, and ARP tries again only after a second.
+        self.netlink.wait_running(port).await
     }
 
     /// Unplugs a node, so that its name is free at once: its namespace goes later. Can be repeated.

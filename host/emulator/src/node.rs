@@ -65,7 +65,8 @@ impl Emulator {
         let failed = |error: &dyn std::error::Error| {
             Failure::new(Code::Unavailable, format!("etcd of cluster {}: {}", plan.name, chain(error)))
         };
-        let started = try_join_all(self.join(nodes).await?.into_iter().map(async |node| {
+        let mut started = Vec::new();
+        for node in self.join(nodes).await? {
             let spec = DaemonSpec {
                 name: "etcd".to_owned(),
                 node: node.plan.name.clone(),
@@ -74,9 +75,13 @@ impl Emulator {
                 restart: Restart::Always,
             };
             let daemon = Daemon::start(self.sandbox(), &node.place, spec, self.inner.events.clone()).await;
-            Ok((node, daemon.map_err(|error| failed(&error))?))
-        }))
-        .await?;
+            let daemon = daemon.map_err(|error| failed(&error))?;
+            // A new member asks the others whether they know it already. Two that ask at once, when both listen but
+            // answer nobody yet, wait a second for each other: the next one starts when this one has asked.
+            let asked = || knetsim_overlay::etcd_answers_peers(&node.place.netns, node.plan.address);
+            daemon.ready(ETCD_READY, asked).await.map_err(|error| failed(&error))?;
+            started.push((node, daemon));
+        }
         try_join_all(started.iter().map(async |(node, daemon)| {
             let member = Etcd::new(&node.place.netns, &[node.plan.address]).await.map_err(|error| failed(&error))?;
             // The put that shows that it is ready is one that is needed anyway.

@@ -18,4 +18,4 @@ mod subnet;
 pub use agent::{Agent, AgentError, AgentSpec, AgentState};
 pub use clock::Clock;
 pub use etcd::{CLIENT_PORT, Etcd, EtcdError, MemberStatus};
-pub use member::{etcd_command, etcd_environment};
+pub use member::{etcd_answers_peers, etcd_command, etcd_environment};

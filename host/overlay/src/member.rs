@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use knetsim_kernel::NetNs;
 use knetsim_model::{ClusterName, NodeName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::etcd::CLIENT_PORT;
 
@@ -44,6 +46,20 @@ pub fn etcd_command(cluster: &ClusterName, node: &NodeName, members: &[(NodeName
     ];
     let options = options.into_iter().map(|(option, value)| format!("--{option}={value}"));
     std::iter::once("etcd".to_owned()).chain(options).collect()
+}
+
+/// Whether a member answers the others: `curl http://10.1.0.1:2380/version`, asked in its own namespace. It listens
+/// long before.
+///
+/// # Errors
+/// Not yet, in words.
+pub async fn etcd_answers_peers(namespace: &NetNs, member: Ipv4Addr) -> Result<(), String> {
+    let exchange = async {
+        let mut stream = namespace.connect((member, PEER_PORT).into()).await?;
+        stream.write_all(b"GET /version HTTP/1.0\r\n\r\n").await?;
+        stream.read_u8().await
+    };
+    exchange.await.map(drop).map_err(|error| format!("GET http://{member}:{PEER_PORT}/version: {error}"))
 }
 
 /// What is added to a member's environment.

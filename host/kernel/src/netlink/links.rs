@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use knetsim_model::observe::{Counters, Link, Vxlan};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -12,6 +13,9 @@ use netlink_packet_route::link::{
 use super::mac::mac_text;
 use super::{Bridge, Mac, Netlink, Request, Veth, VxlanSpec, closed, confirm, inner, message};
 use crate::error::KernelError;
+
+/// How long a device that was set up may take until it runs.
+const RUNNING: Duration = Duration::from_millis(2500);
 
 /// What the kernel chose for a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +49,25 @@ impl Netlink {
         Ok(Some(observe(&message, &names)))
     }
 
-    /// Whether a device passes packets: it is up, has a carrier, and the kernel has acted on both
-    /// (IFF_RUNNING). A bridge forwards to a port only then.
-    pub async fn is_running(&self, index: u32) -> Result<bool, KernelError> {
-        let link = self.link_message(by_index(index), &index.to_string()).await?;
-        Ok(link.is_some_and(|link| link.header.flags.contains(LinkFlags::Running)))
+    /// Waits until a device passes packets: it is up, has a carrier, and the kernel has acted on both
+    /// (IFF_RUNNING). A bridge forwards to a port only then. The kernel may take a second to do so by itself;
+    /// since Linux 6.6 being asked makes it.
+    ///
+    /// # Errors
+    /// It is not there, or not running after 2.5 seconds.
+    pub async fn wait_running(&self, index: u32) -> Result<(), KernelError> {
+        let doing = || format!("wait until device {index} runs");
+        let wait = async {
+            loop {
+                match self.link_message(by_index(index), &index.to_string()).await? {
+                    Some(link) if link.header.flags.contains(LinkFlags::Running) => return Ok(()),
+                    Some(_) => tokio::time::sleep(Duration::from_micros(200)).await,
+                    None => return Err(KernelError::answer(doing(), "there is no such device")),
+                }
+            }
+        };
+        let late = |_| KernelError::answer(doing(), format!("it has no carrier after {RUNNING:?}"));
+        tokio::time::timeout(RUNNING, wait).await.map_err(late)?
     }
 
     /// [`Request::add_veth`]; returns what the kernel chose.

@@ -1,7 +1,6 @@
 //! The devices of an attachment, in few requests: bridge, pair, addresses, routes, sysctls.
 
 use std::iter;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use knetsim_kernel::netlink::{Bridge, Ends, Mac, Netlink, Request, RouteSpec, Veth, apply_here};
@@ -16,8 +15,6 @@ use crate::result::{AddResult, Interface, Route};
 
 /// How often a name is drawn for the node's end before giving up.
 const DRAWS: usize = 10;
-/// How long a new port may take to pass packets.
-const PORT_DEADLINE: Duration = Duration::from_millis(2500);
 
 /// The bridge of a network.
 pub(super) struct OwnBridge {
@@ -262,16 +259,10 @@ async fn set_up_node(
 /// Waits until packets pass: before the kernel has acted on the carriers, those to and from the container
 /// are lost. The bridge's own carrier comes with its first port.
 async fn wait_for_port(netlink: &Netlink, pair: &Pair, bridge: &OwnBridge) -> Result<(), Error> {
-    let wait = async || -> Result<(), Error> {
-        for index in iter::once(pair.ends.index).chain((!bridge.carrier).then_some(bridge.index)) {
-            while !netlink.is_running(index).await? {
-                tokio::time::sleep(Duration::from_micros(200)).await;
-            }
-        }
-        Ok(())
-    };
-    let late = |_| Error::Failed(format!("bridge port {} did not come up in {PORT_DEADLINE:?}", pair.name));
-    tokio::time::timeout(PORT_DEADLINE, wait()).await.map_err(late)?
+    for index in iter::once(pair.ends.index).chain((!bridge.carrier).then_some(bridge.index)) {
+        netlink.wait_running(index).await?;
+    }
+    Ok(())
 }
 
 /// `ip link delete IFNAME` in the container. It may be gone already.
