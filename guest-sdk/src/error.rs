@@ -63,19 +63,30 @@ impl Error {
     }
 }
 
+impl Code {
+    const ALL: [(Code, &str); 8] = [
+        (Code::Denied, "denied"),
+        (Code::Limit, "limit"),
+        (Code::NotFound, "not-found"),
+        (Code::Exists, "exists"),
+        (Code::Invalid, "invalid"),
+        (Code::Unavailable, "unavailable"),
+        (Code::Timeout, "timeout"),
+        (Code::Failed, "failed"),
+    ];
+}
+
 impl From<types::Error> for Error {
-    fn from(error: types::Error) -> Self {
-        let code = match error.code.as_str() {
-            "denied" => Code::Denied,
-            "limit" => Code::Limit,
-            "not-found" => Code::NotFound,
-            "exists" => Code::Exists,
-            "invalid" => Code::Invalid,
-            "unavailable" => Code::Unavailable,
-            "timeout" => Code::Timeout,
-            _ => Code::Failed,
-        };
-        Error { code, message: error.message }
+    fn from(types::Error { code, message }: types::Error) -> Self {
+        let known = Code::ALL.iter().find(|(_, name)| *name == code);
+        Error { code: known.map_or(Code::Failed, |(code, _)| *code), message }
+    }
+}
+
+impl From<Error> for types::Error {
+    fn from(Error { code, message }: Error) -> Self {
+        let name = Code::ALL.iter().find(|(known, _)| *known == code).map_or("failed", |(_, name)| name);
+        types::Error { code: name.to_owned(), message }
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! A lab is a program, compiled for WebAssembly, with a `lab.toml` beside its `Cargo.toml`.
 //! `knetsim lab new NAME` makes one, `knetsim lab build` compiles it to one file, `knetsim run FILE`
-//! runs it in a fresh sandbox.
+//! runs it in a fresh sandbox. What teaches is a [`Chapter`]; this is a script, which only does:
 //!
 //! ```no_run
 //! use knetsim_sdk::{Lab, Place, Result};
@@ -47,6 +47,7 @@
 //! runs the lab, without control characters; clocks, random numbers, standard input and arguments
 //! work as in any program; there are no files, sockets or variables of the environment.
 
+mod chapter;
 mod cluster;
 mod command;
 mod error;
@@ -54,8 +55,10 @@ mod lab;
 mod observer;
 mod place;
 mod prober;
+mod state;
 mod worker;
 
+pub use chapter::{AnswerKind, Chapter, Outline, Section, Task, Verdict};
 pub use cluster::{Cluster, Container, NewContainer};
 pub use command::{Command, Output, Process};
 pub use error::{Code, Error, Result};
@@ -83,14 +86,19 @@ pub mod records {
     pub use crate::bindings::knetsim::lab::types::{ClusterInfo, ContainerInfo, NodeInfo};
 }
 
-mod bindings {
+/// For [`chapter!`] alone.
+#[doc(hidden)]
+pub mod bindings {
     #![allow(missing_docs, unsafe_code, clippy::all, reason = "made from the WIT files, which are documented")]
     wit_bindgen::generate!({
         inline: "package knetsim:guest;
-            world guest { include knetsim:lab/imports@0.1.0; import wasi:cli/exit@0.2.12; }",
+            world guest { include knetsim:lab/chapter@0.1.0; import wasi:cli/exit@0.2.12; }",
         path: "wit",
         world: "knetsim:guest/guest",
         generate_all,
+        // What a program exports is not said here but where `chapter!` stands: most labs are none.
+        pub_export_macro: true,
+        export_macro_name: "export_chapter",
         additional_derives: [PartialEq],
     });
 }

@@ -64,12 +64,13 @@ fn target_dir(dir: &Path) -> Result<PathBuf> {
     Ok(metadata.target_directory.join("labs"))
 }
 
-/// Compiles the crate; the path of its program.
+/// Compiles the crate; the path of its program or, of a chapter, its library.
 fn compile(dir: &Path, target_dir: &Path) -> Result<PathBuf> {
-    /// What cargo says of each thing that it made (the Cargo book, "External tools").
+    /// What cargo says of each thing that it made (the Cargo book, "External tools"): of a program its path also
+    /// as `executable`, of a `cdylib` only among all files.
     #[derive(Deserialize)]
     struct Message {
-        executable: Option<PathBuf>,
+        filenames: Vec<PathBuf>,
     }
     let mut command = cargo(dir, &["build", "--release", "--target", TARGET, "--target-dir"]);
     command.arg(target_dir).arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
@@ -83,13 +84,14 @@ fn compile(dir: &Path, target_dir: &Path) -> Result<PathBuf> {
     let messages = String::from_utf8_lossy(&output.stdout);
     let programs: Vec<PathBuf> = messages
         .lines()
-        .filter_map(|line| serde_json::from_str::<Message>(line).ok()?.executable)
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .flat_map(|message| message.filenames)
         .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
         .collect();
     match <[PathBuf; 1]>::try_from(programs) {
         Ok([program]) => Ok(program),
         Err(several) => Err(LabError::Build(format!(
-            "a lab is a crate with one program; the one in {} has {}",
+            "a lab is a crate with one program or, for a chapter, one `cdylib`; the one in {} has {}",
             dir.display(),
             several.len()
         ))),
