@@ -1,58 +1,160 @@
 //! etcd away: what runs goes on, what needs it says so, and all works again afterwards.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::time::Duration;
+use std::io::Read as _;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use knetsim_testing::cli::{Knetsim, until};
 use serde_json::Value;
 
-fn subnets(inventory: &Value) -> Vec<(String, String)> {
+/// How long etcd is away.
+const AWAY: Duration = Duration::from_secs(60);
+
+/// Two clusters: `C0` loses its etcd because it is stopped, `C1` because its links are down.
+const TOPOLOGY: &str = "
+clusters:
+  C0: { workers: 2, containers: { c1: { worker: C0w1 }, c2: { worker: C0w2 } } }
+  C1: { workers: 2, containers: { c1: { worker: C1w1 }, c2: { worker: C1w2 } } }
+";
+
+/// Its workers' subnets, by name.
+fn subnets(inventory: &Value, cluster: &str) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let nodes = inventory["nodes"].as_array().unwrap().iter();
-    nodes.filter(|node| node["kind"] == "worker").map(|node| (text(&node["name"]), text(&node["subnet"]))).collect()
+    let workers = nodes.filter(|node| node["kind"] == "worker" && node["cluster"] == cluster);
+    workers.map(|node| (text(&node["name"]), text(&node["subnet"]))).collect()
+}
+
+/// A sandbox and its name.
+struct Outage {
+    knetsim: Knetsim,
+}
+
+impl Outage {
+    fn ok(&self, args: &[&str]) -> String {
+        self.knetsim.ok(&[&["--name", "outage"], args].concat())
+    }
+
+    fn exec(&self, target: &str, command: &[&str]) -> String {
+        self.ok(&[&["exec", target, "--"], command].concat())
+    }
+
+    fn address(&self, cluster: &str, container: &str) -> String {
+        let inventory = self.knetsim.inspect("outage");
+        let containers = inventory["containers"].as_array().unwrap();
+        let found = containers.iter().find(|it| it["cluster"] == cluster && it["name"] == container);
+        found.unwrap()["address"].as_str().unwrap().to_owned()
+    }
+
+    /// Five pings a second from one worker's container to the other's, until it is interrupted.
+    fn ping_on(&self, cluster: &str) -> Child {
+        let other = self.address(cluster, "c2");
+        let from = format!("{cluster}w1.c1");
+        self.knetsim.spawn(&["exec", "--name", "outage", &from, "--", "ping", "-q", "-i0.2", &other])
+    }
+
+    /// The processes of a cluster's etcd.
+    fn members(&self, cluster: &str) -> Vec<String> {
+        let processes = self.exec("base", &["ps", "-eo", "pid=,args="]);
+        let ours = |line: &&str| line.contains(&format!("etcd --name={cluster}e"));
+        processes.lines().filter(ours).map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
+    }
+
+    /// flannel's keys, with the seconds that each lasts yet.
+    fn lasts(&self, cluster: &str) -> Vec<i64> {
+        let etcd = format!("{cluster}e1");
+        let keys = self.exec(&etcd, &["etcdctl", "get", "--prefix", "/coreos.com/network/subnets/", "-w", "json"]);
+        let keys: Value = serde_json::from_str(&keys).unwrap();
+        let lease = |key: &Value| format!("{:x}", key["lease"].as_i64().unwrap());
+        let ttl = |lease: String| self.exec(&etcd, &["etcdctl", "lease", "timetolive", &lease, "-w", "json"]);
+        let ttls = keys["kvs"].as_array().unwrap().iter().map(|key| ttl(lease(key)));
+        ttls.map(|ttl| serde_json::from_str::<Value>(&ttl).unwrap()["ttl"].as_i64().unwrap()).collect()
+    }
+
+    /// Puts each of a cluster's leases under one that ends in so many seconds, as if the day were nearly over.
+    fn shorten(&self, cluster: &str, seconds: u32) {
+        let script = format!(
+            "for key in $(etcdctl get --prefix --keys-only /coreos.com/network/subnets/); do
+                 lease=$(etcdctl lease grant {seconds} | cut -d' ' -f2)
+                 etcdctl put --lease=$lease $key \"$(etcdctl get --print-value-only $key)\"
+             done"
+        );
+        self.exec(&format!("{cluster}e1"), &["sh", "-ec", &script]);
+        assert!(self.lasts(cluster).iter().all(|left| *left <= i64::from(seconds)));
+    }
+
+    /// A worker more can't be made: the error says why, and nothing is left.
+    fn no_worker(&self, cluster: &str) {
+        let worker = format!("{cluster}w3");
+        let error = self.knetsim.fails(1, &["create", "worker", &worker, "--name", "outage"]);
+        assert!(error.contains("etcd") && error.contains(&worker), "{error}");
+        assert!(!self.knetsim.inspect("outage").to_string().contains(&worker));
+        assert!(!self.exec("base", &["ip", "-br", "link"]).contains(&worker));
+        assert!(!self.exec("base", &["ls", "/tmp/knetsim"]).contains(&worker));
+        assert!(!self.exec("base", &["ps", "-eo", "args"]).contains(&worker));
+    }
 }
 
 #[test]
-fn without_etcd_containers_go_on_and_workers_wait() {
-    let knetsim = Knetsim::new(env!("CARGO_BIN_EXE_knetsim"));
-    let file = knetsim.state().with_file_name("outage.yaml");
-    let topology = "clusters: { C0: { workers: 2, containers: { c1: { worker: C0w1 }, c2: { worker: C0w2 } } } }";
-    std::fs::write(&file, topology).unwrap();
-    knetsim.ok(&["up", "-d", "--name", "outage", "-t", file.to_str().unwrap()]);
-    let run = |args: &[&str]| knetsim.ok(&[&["--name", "outage"], args].concat());
-    let before = knetsim.inspect("outage");
-    let other = before["containers"][1]["address"].as_str().unwrap().to_owned();
-    let ping = || knetsim.ok(&["exec", "--name", "outage", "C0w1.c1", "--", "ping", "-c1", "-W2", &other]);
-    ping();
+fn without_etcd_for_a_minute_containers_go_on_and_workers_wait() {
+    let outage = Outage { knetsim: Knetsim::new(env!("CARGO_BIN_EXE_knetsim")) };
+    let file = outage.knetsim.state().with_file_name("outage.yaml");
+    std::fs::write(&file, TOPOLOGY).unwrap();
+    outage.knetsim.ok(&["up", "-d", "--name", "outage", "-t", file.to_str().unwrap()]);
+    let before = outage.knetsim.inspect("outage");
+    let (stopped, cut) = (outage.members("C0"), ["C1e1:eth0", "C1e2:eth0"]);
+    assert_eq!(stopped.len(), 2);
+    // The leases of C0 run out while nobody can renew them.
+    outage.shorten("C0", 20);
+    let mut pings = ["C0", "C1"].map(|cluster| (cluster, outage.ping_on(cluster)));
 
-    for member in ["C0e1", "C0e2"] {
-        run(&["link", &format!("{member}:eth0"), "down"]);
+    let begun = Instant::now();
+    outage.exec("base", &[&["kill", "-STOP"], &stopped.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+    cut.iter().for_each(|link| drop(outage.ok(&["link", link, "down"])));
+    let mut number = 0;
+    while begun.elapsed() < AWAY {
+        number += 1;
+        for cluster in ["C0", "C1"] {
+            outage.ok(&["create", "container", &format!("{cluster}w1.new{number}")]);
+            let other = outage.address(cluster, "c2");
+            outage.exec(&format!("{cluster}w1.new{number}"), &["ping", "-c1", "-W1", &other]);
+            outage.no_worker(cluster);
+            assert_eq!(subnets(&outage.knetsim.inspect("outage"), cluster), subnets(&before, cluster));
+        }
     }
-    ping();
-    run(&["create", "container", "C0w1.meanwhile"]);
-    let error = knetsim.fails(1, &["create", "worker", "C0w3", "--name", "outage"]);
-    assert!(error.contains("etcd") && error.contains("C0w3"), "{error}");
-    let now = knetsim.inspect("outage");
-    assert_eq!(subnets(&now), subnets(&before));
-    assert!(!knetsim.ok(&["exec", "--name", "outage", "base", "--", "ip", "-br", "link"]).contains("C0w3"));
-    assert!(!knetsim.ok(&["exec", "--name", "outage", "base", "--", "ls", "/tmp/knetsim"]).contains("C0w3"));
+    for (cluster, ping) in &mut pings {
+        Command::new("kill").args(["-INT", &ping.id().to_string()]).status().unwrap();
+        assert!(ping.wait().unwrap().success(), "{cluster}");
+        let mut said = String::new();
+        ping.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(said.contains(" 0% packet loss"), "{cluster}: {said}");
+    }
 
-    for member in ["C0e1", "C0e2"] {
-        run(&["link", &format!("{member}:eth0"), "up"]);
+    outage.exec("base", &[&["kill", "-CONT"], &stopped.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+    cut.iter().for_each(|link| drop(outage.ok(&["link", link, "up"])));
+    assert_eq!(outage.members("C0"), stopped, "it was never started anew");
+    for cluster in ["C0", "C1"] {
+        let create = ["create", "worker", &format!("{cluster}w3"), "--name", "outage"];
+        until("a worker can be made again", Duration::from_secs(20), || {
+            outage.knetsim.run(&create).status.success().then_some(())
+        });
+        outage.ok(&["create", "container", &format!("{cluster}w3.c3")]);
+        // The agents that were cut off try again within seconds, and take their leases again.
+        for to in ["c2", "c3"] {
+            let other = outage.address(cluster, to);
+            let from = format!("{cluster}w1.new1");
+            let reach = ["exec", "--name", "outage", &from, "--", "ping", "-c1", "-W1", &other];
+            until("the old workers know all others", Duration::from_secs(20), || {
+                outage.knetsim.run(&reach).status.success().then_some(())
+            });
+        }
+        until("each worker has a lease for a day", Duration::from_secs(20), || {
+            let lasts = outage.lasts(cluster);
+            (lasts.len() == 3 && lasts.iter().all(|left| *left > 86_000)).then_some(())
+        });
+        assert_eq!(&subnets(&outage.knetsim.inspect("outage"), cluster)[..2], &subnets(&before, cluster)[..]);
     }
-    let create = ["create", "worker", "C0w3", "--name", "outage"];
-    until("a worker can be made again", Duration::from_secs(20), || {
-        knetsim.run(&create).status.success().then_some(())
-    });
-    run(&["create", "container", "C0w3.c3"]);
-    let third = knetsim.inspect("outage")["containers"][2]["address"].as_str().unwrap().to_owned();
-    // The agents that were cut off try again every few seconds.
-    let reach = ["exec", "--name", "outage", "C0w1.c1", "--", "ping", "-c1", "-W1", &third];
-    until("the old workers learn of the new one", Duration::from_secs(20), || {
-        knetsim.run(&reach).status.success().then_some(())
-    });
-    ping();
-    assert_eq!(&subnets(&knetsim.inspect("outage"))[..2], &subnets(&before)[..]);
 }
 
 #[test]
