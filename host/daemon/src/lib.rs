@@ -54,10 +54,17 @@ pub fn log_path(daemon: &str) -> String {
     format!("var/log/{daemon}.log")
 }
 
-/// A daemon that runs, or is started again. Dropping this does not end it; [`Daemon::stop`] does.
+/// A daemon that runs, or is started again. [`Daemon::stop`] ends it. When this is dropped it runs on, as long as its
+/// node does, but is not started again.
 #[derive(Debug)]
 pub struct Daemon {
     shared: Arc<Shared>,
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.shared.stopping.send_replace(true);
+    }
 }
 
 impl Daemon {

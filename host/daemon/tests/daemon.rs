@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         ("what_does_not_stop_is_killed", what_does_not_stop_is_killed),
         ("what_is_killed_is_started_again", what_is_killed_is_started_again),
         ("what_ends_at_once_is_started_ever_more_rarely", what_ends_at_once_is_started_ever_more_rarely),
+        ("what_was_dropped_is_not_started_again", what_was_dropped_is_not_started_again),
         ("what_is_not_ready_says_why", what_is_not_ready_says_why),
         ("real_etcd_answers", real_etcd_answers),
     ])
@@ -121,6 +122,24 @@ fn what_is_killed_is_started_again() {
         assert_eq!(once.pid(), None);
         once.stop(SOON).await.unwrap();
         always.stop(SOON).await.unwrap();
+    });
+}
+
+fn what_was_dropped_is_not_started_again() {
+    on_a_node(|sandbox, node, events| async move {
+        let mut seen = events.subscribe();
+        let daemon = Daemon::start(&sandbox, &node, script("d", "sleep 1000", Restart::Always), events.clone());
+        let daemon = daemon.await.unwrap();
+        let pid = daemon.pid().unwrap();
+        drop(daemon);
+        assert_eq!(ok(&sandbox, Some("C0e1"), "pgrep sleep").await, pid.to_string(), "it runs on");
+        // While it waits to be started again, too.
+        let other = Daemon::start(&sandbox, &node, script("other", "exit 3", Restart::Always), events).await.unwrap();
+        assert!(matches!(seen.recv().await.unwrap(), Event::DaemonEnded { .. }));
+        drop(other);
+        ok(&sandbox, None, &format!("kill -9 {pid}")).await;
+        // Nobody who would say anything more is left.
+        assert!(matches!(timeout(SOON, seen.recv()).await.unwrap(), Err(broadcast::error::RecvError::Closed)));
     });
 }
 
