@@ -14,7 +14,8 @@ use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::error::{Result, step};
 
-/// How long processes have to end after they were killed.
+/// How long nothing may change while processes are ended. Commands stand back behind others, and to end takes time
+/// of a processor: many of them on a busy machine may take longer in all.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks at whether they have.
 const LOOK: Duration = Duration::from_millis(1);
@@ -77,7 +78,7 @@ impl Proc {
     /// they are, the limit on processes holds, and each round finds fewer that still run.
     pub(crate) fn end_all(&self, spaces: &Spaces, but: impl Fn() -> HashSet<i32>) -> Result<()> {
         let ending = || "ending all processes in a namespace";
-        let until = Instant::now() + PATIENCE;
+        let (mut fewest, mut since) = (usize::MAX, Instant::now());
         let mut stopped = HashSet::new();
         loop {
             let inside: Vec<_> =
@@ -86,8 +87,10 @@ impl Proc {
             if inside.is_empty() {
                 return Ok(());
             }
-            let late = Instant::now() > until;
-            if late {
+            let left = inside.len() + running.len();
+            if left < fewest {
+                (fewest, since) = (left, Instant::now());
+            } else if since.elapsed() > PATIENCE {
                 return Err(step(ending)(io::Error::from(io::ErrorKind::TimedOut)));
             }
             if running.is_empty() {
