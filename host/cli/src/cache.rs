@@ -30,6 +30,9 @@ impl Entry {
     /// The compiled code, where it was kept.
     pub(crate) fn open(&self) -> Option<File> {
         let file = File::open(self.folder.join(&self.name)).ok()?;
+        if !file.metadata().ok()?.is_file() {
+            return None;
+        }
         // Only the order of deletion depends on it.
         let _ = file.set_modified(SystemTime::now());
         Some(file)

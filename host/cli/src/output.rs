@@ -3,8 +3,10 @@
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
+use anyhow::Context;
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table};
+use knetsim_model::{advice, chain};
 use serde::Serialize;
 
 use crate::fresh::Interrupted;
@@ -28,18 +30,16 @@ pub(crate) enum Format {
 }
 
 /// Writes to standard output, all or an error: `println!` panics where the reader has gone.
-pub(crate) fn print(text: &str) -> std::io::Result<()> {
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = anstream::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    if !text.is_empty() && !text.ends_with('\n') {
-        out.write_all(b"\n")?;
-    }
-    out.flush()
+    let line_end: &[u8] = if text.is_empty() || text.ends_with('\n') { b"" } else { b"\n" };
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(line_end)).and_then(|()| out.flush());
+    written.context("writing to standard output")
 }
 
 /// One JSON value, indented.
 pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    Ok(print(&serde_json::to_string_pretty(value)?)?)
+    print(&serde_json::to_string_pretty(value)?)
 }
 
 /// Columns without lines, as `kubectl get` prints them.
@@ -58,11 +58,13 @@ pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Says why it failed, the whole chain in one line, unless nobody reads any more or the person knows: Ctrl-C.
+/// Says why it failed, the whole chain in one line and what to do, unless nobody reads any more or the person knows: Ctrl-C.
 pub(crate) fn error(error: &anyhow::Error) {
     let gone = error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe);
     if !gone && !error.is::<Interrupted>() {
-        say(format_args!("{RED}error:{RED:#} {error:#}"));
+        let words = chain(error.as_ref());
+        let advice = advice(&words).map(|advice| format!("; {advice}")).unwrap_or_default();
+        say(format_args!("{RED}error:{RED:#} {words}{advice}"));
     }
 }
 

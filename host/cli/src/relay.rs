@@ -3,6 +3,7 @@
 //! Invariant: no descriptor of this program's own ever goes inside; what goes is the far end of a
 //! pipe made here. Output that was written before the program ended is printed before this returns.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::Context;
@@ -10,7 +11,7 @@ use knetsim_model::protocol::{Reply, Request};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::control::client::Client;
 use crate::control::wire::WireError;
@@ -43,8 +44,19 @@ pub(crate) async fn run(
     let stderr = pour(from_stderr.into(), tokio::io::stderr(), end)?;
     let status = wait(client, call, signals, each).await;
     ended.send_replace(true);
-    let _ = (stdout.await, stderr.await);
-    status
+    let (stdout, stderr) = (stdout.await, stderr.await);
+    let status = status?;
+    written(stdout, "standard output")?;
+    written(stderr, "standard error")?;
+    Ok(status)
+}
+
+/// What could not be written is an error. That nobody reads any more is none: the program has heard of it.
+fn written(poured: Result<io::Result<()>, JoinError>, what: &str) -> anyhow::Result<()> {
+    match poured? {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context(format!("writing to {what}")),
+        _ => Ok(()),
+    }
 }
 
 /// The same over a terminal made inside. Where `interactive`, keys go to it raw.
@@ -112,7 +124,7 @@ fn pour(
     from: OwnedFd,
     mut to: impl AsyncWrite + Unpin + Send + 'static,
     mut end: watch::Receiver<bool>,
-) -> anyhow::Result<JoinHandle<()>> {
+) -> anyhow::Result<JoinHandle<io::Result<()>>> {
     set_nonblocking(&from)?;
     // It need not be a pipe: whatever can be polled and read will do.
     let from = pipe::Receiver::from_owned_fd_unchecked(from).context("watching a pipe")?;
@@ -122,16 +134,14 @@ fn pour(
             match from.try_read(&mut chunk) {
                 Ok(read @ 1..) => {
                     // Nobody reads any more: closing the pipe tells the program by SIGPIPE, as in any pipeline.
-                    if write(&mut to, &chunk[..read]).await.is_err() {
-                        return;
-                    }
+                    write(&mut to, &chunk[..read]).await?;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => tokio::select! {
-                    ready = from.readable() => if ready.is_err() { return },
+                    ready = from.readable() => if ready.is_err() { return Ok(()) },
                     _ = end.changed() => {}
                 },
                 // EIO is how a terminal's master says that nobody has the other end open.
-                Ok(0) | Err(_) => return,
+                Ok(0) | Err(_) => return Ok(()),
             }
         }
         // What there was when the program ended, as the kernel knows it: the runtime may not have been told yet,
@@ -139,14 +149,16 @@ fn pour(
         let mut left = usize::try_from(rustix::io::ioctl_fionread(&from).unwrap_or(0)).unwrap_or(0);
         while let Ok(read @ 1..) = rustix::io::read(&from, &mut chunk[..]) {
             left = left.saturating_sub(read);
-            if write(&mut to, &chunk[..read]).await.is_err() || left == 0 {
-                return;
+            write(&mut to, &chunk[..read]).await?;
+            if left == 0 {
+                break;
             }
         }
+        Ok(())
     }))
 }
 
-async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
+async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
     to.write_all(bytes).await?;
     to.flush().await
 }

@@ -29,6 +29,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Topology> {
 pub(crate) fn read_yaml<T: DeserializeOwned>(path: &Path, hint: &str) -> anyhow::Result<T> {
     let name = name_of(path);
     let text = read_text(path).with_context(|| format!("reading {name}"))?;
+    let text = String::from_utf8(text).map_err(|_| Failure::invalid(format!("{name}: it is no text\n{hint}")))?;
     Ok(parse(&name, &text).map_err(|error| Failure::invalid(format!("{error}\n{hint}")))?)
 }
 
@@ -37,11 +38,11 @@ pub(crate) fn name_of(path: &Path) -> String {
     if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
-fn read_text(path: &Path) -> anyhow::Result<String> {
+fn read_text(path: &Path) -> anyhow::Result<Vec<u8>> {
     let file: Box<dyn Read> =
         if path == Path::new("-") { Box::new(std::io::stdin()) } else { Box::new(std::fs::File::open(path)?) };
-    let mut text = String::new();
-    file.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    let mut text = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut text)?;
     if text.len() as u64 > MAX_FILE {
         anyhow::bail!(Failure::new(knetsim_model::Code::Limit, format!("it has more than {MAX_FILE} bytes")));
     }

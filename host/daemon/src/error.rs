@@ -22,11 +22,20 @@ impl fmt::Display for Who {
     }
 }
 
+/// What to do where the program is not there, or is no program.
+fn missing(error: &SandboxError) -> &'static str {
+    use io::ErrorKind::{NotFound, PermissionDenied};
+    match error.errno().map(|number| io::Error::from_raw_os_error(number).kind()) {
+        Some(NotFound | PermissionDenied) => "; `knetsim doctor` says what is missing",
+        _ => "",
+    }
+}
+
 /// What can go wrong with a daemon.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     /// It can't be started.
-    #[error("starting {who}")]
+    #[error("starting {who}: {source}{}", missing(source))]
     Start {
         /// Which.
         who: Who,

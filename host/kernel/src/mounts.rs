@@ -57,7 +57,9 @@ impl Tree {
             | OpenTreeFlags::OPEN_TREE_CLOEXEC
             | OpenTreeFlags::AT_RECURSIVE
             | OpenTreeFlags::AT_EMPTY_PATH;
-        open_tree(folder, path, flags).map(Tree).map_err(KernelError::doing(format!("copy mount {}", path.display())))
+        open_tree(folder, path, flags)
+            .map(Tree)
+            .map_err(KernelError::doing(format!("open_tree: copy mount {}", path.display())))
     }
 
     /// Sets attributes on all mounts of the tree.
@@ -69,7 +71,8 @@ impl Tree {
     /// Attaches it over a folder or file, relative to `folder`; with an empty path, over that one itself.
     pub fn attach(&self, folder: impl AsFd, path: &Path) -> Result<()> {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-        move_mount(&self.0, "", folder, path, flags).map_err(KernelError::doing(format!("mount on {}", path.display())))
+        move_mount(&self.0, "", folder, path, flags)
+            .map_err(KernelError::doing(format!("move_mount: mount on {}", path.display())))
     }
 
     /// Its root folder, for work inside.
@@ -99,7 +102,7 @@ pub fn set_attributes(mount: impl AsFd, attributes: Attributes, recursive: bool)
     if done == 0 {
         return Ok(());
     }
-    Err(KernelError::refused(format!("set mount attributes {attributes:?}"), std::io::Error::last_os_error()))
+    Err(KernelError::refused(format!("mount_setattr: set {attributes:?}"), std::io::Error::last_os_error()))
 }
 
 /// Shows one folder or file at another place too, `mount --rbind`.

@@ -77,10 +77,32 @@ impl Failure {
         Failure::new(Code::Unavailable, message)
     }
 
-    /// [`Code::Failed`], with the whole chain of causes in one line.
+    /// [`Code::Failed`], with the whole chain of causes in one line, and what to do where that is known.
     pub fn failed(doing: impl std::fmt::Display, error: &dyn std::error::Error) -> Self {
-        Failure::new(Code::Failed, format!("{doing}: {}", chain(error)))
+        let words = format!("{doing}: {}", chain(error));
+        let advice = advice(&words).map(|advice| format!("; {advice}"));
+        Failure::new(Code::Failed, words + &advice.unwrap_or_default())
     }
+}
+
+/// What a person may do about an error whose words bear the kernel's number, as [`std::io::Error`] writes it: most
+/// have crossed from another process, and words are all that is left of them.
+pub fn advice(words: &str) -> Option<&'static str> {
+    let (_, rest) = words.rsplit_once("(os error ")?;
+    let (number, _) = rest.split_once(')')?;
+    const EAGAIN: i32 = 11;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    const ENOSPC: i32 = 28;
+    const ENOSYS: i32 = 38;
+    let advice = match number.parse::<i32>().ok()? {
+        EAGAIN => "a limit on processes is reached: see `ulimit -u`, and `knetsim up --limit processes=NUMBER`",
+        ENFILE | EMFILE => "a limit on open files is reached: start the sandbox after `ulimit -Hn 65536`",
+        ENOSYS => "the kernel is too old, which has to be Linux 5.12 or newer, or a seccomp filter hides the call",
+        ENOSPC => "a disk is full (those inside: `knetsim up --limit disk=NUMBER`), or a sysctl user.max_* reached",
+        _ => return None,
+    };
+    (!words.contains(advice)).then_some(advice)
 }
 
 /// An error and its causes, joined by `: `, a cause that its parent already printed left out.
@@ -96,4 +118,23 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_is_said_once() {
+        let error = std::io::Error::from_raw_os_error(24);
+        let failure = Failure::failed("node C0w1", &error);
+        let words = "node C0w1: Too many open files (os error 24); a limit on open files is reached: start the sandbox";
+        assert!(failure.message.starts_with(words), "{}", failure.message);
+        let around = Failure::failed("lab", &failure);
+        assert_eq!(around.message, format!("lab: {}", failure.message));
+        assert_eq!(
+            Failure::failed("x", &std::io::Error::from_raw_os_error(2)).message,
+            "x: No such file or directory (os error 2)"
+        );
+    }
 }

@@ -16,7 +16,7 @@ pub mod protocol;
 pub mod topology;
 pub mod underlay;
 
-pub use error::{Code, Failure, chain};
+pub use error::{Code, Failure, advice, chain};
 pub use event::Event;
 pub use names::{ClusterName, ContainerName, ContainerRef, InterfaceRef, NodeName, Target};
 pub use operation::{Operation, Owner};

@@ -195,6 +195,9 @@ pub(crate) fn new_sysfs() -> Option<Tree> {
 
 /// A file system that the kernel only shows anew where the old one is not masked.
 pub(crate) fn masked(kind: &str, error: KernelError) -> SandboxError {
+    if error.errno() != Some(nix::libc::EPERM) {
+        return error.into();
+    }
     SandboxError::Refused(format!(
         "{error}: something hides parts of /{kind} here, as Docker does by default; \
          start the container with --security-opt systempaths=unconfined"

@@ -22,7 +22,7 @@ use crate::node::{self, Node, NodeSpec};
 use crate::root::{DATA, NODES};
 use crate::spawn::{Child, Exit, Spawn, Stdio};
 use crate::sweep::{Proc, Spaces};
-use crate::wire::{self, Answer, Call, MAX_PACKET, Message, Request, SpawnRequest, Streams};
+use crate::wire::{self, Answer, Beside, Call, MAX_PACKET, Message, Request, SpawnRequest, Streams};
 
 /// The way to the node side. Cheap to clone; requests of all clones run beside each other.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ impl Seat {
         let mut buffer = vec![0; MAX_PACKET];
         let hello = wire::receive(&self.node_side, &mut buffer).map_err(step(opening))?;
         let Some((Message::Hello, fds)) = hello else { return Err(SandboxError::Ended(opening().into())) };
-        let [base, proc] = expect(fds)?;
+        let [base, proc] = expect(fds.map_err(step(opening))?)?;
         rustix::io::ioctl_fionbio(&self.node_side, true).map_err(step(opening))?;
         let open = |path| Dir::open_ambient_dir(path, ambient_authority()).map_err(step(|| format!("opening {path}")));
         let inner = Inner::new(self.node_side, NetNs::from_fd(base)?, proc, open(NODES)?, open(DATA)?)?;
@@ -138,13 +138,20 @@ impl Inner {
         })
     }
 
-    fn hear(self: &Arc<Self>, message: Message, fds: Vec<OwnedFd>) {
+    fn hear(self: &Arc<Self>, message: Message, beside: Beside) {
         match message {
             Message::Answer { id, result } => {
                 let Some(asked) = lock(&self.asked).remove(&id) else { return };
-                let answer = result.map(|answer| (answer, fds)).map_err(SandboxError::from);
-                if let (Err(Ok(_)), Some(undo)) = (asked.answer.send(answer), asked.undo) {
-                    // Who asked has given up, and nobody would ever end what was made.
+                let done = result.is_ok();
+                let taking = || "taking descriptors from the node side";
+                let answer = result.map_err(SandboxError::from);
+                let answer = answer.and_then(|answer| Ok((answer, beside.map_err(step(taking))?)));
+                let lost = answer.is_err();
+                if let (sent, Some(undo)) = (asked.answer.send(answer), asked.undo)
+                    && done
+                    && (lost || sent.is_err())
+                {
+                    // Nobody has it, and nobody would ever end what was made.
                     let inner = Arc::clone(self);
                     tokio::spawn(async move { inner.ask(undo, &[], None).await });
                 }
@@ -366,7 +373,7 @@ impl Sandbox {
     /// Kills every process in a network namespace, pause processes excepted, and returns when none is left.
     ///
     /// # Errors
-    /// Some are still there after five seconds.
+    /// For five seconds none of those that are still there has ended.
     pub async fn kill_in(&self, netns: &NetNs) -> Result<()> {
         self.inner.sweep(Spaces::of_net(netns.inode())).await
     }

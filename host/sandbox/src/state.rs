@@ -32,12 +32,17 @@ impl StateFolder {
     /// else `$XDG_RUNTIME_DIR/knetsim`, else `~/.local/state/knetsim`, else `/tmp/knetsim-UID`. Made where it is missing, with mode 0700.
     ///
     /// # Errors
-    /// The folder can't be made, or belongs to somebody else.
+    /// The folder can't be made, or belongs to somebody else; or `$KNETSIM_STATE_DIR` is no absolute path.
     pub fn base() -> Result<PathBuf> {
         let user = nix::unistd::geteuid();
         let last = PathBuf::from(format!("/tmp/knetsim-{user}"));
         let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        if let Some(place) = variable("KNETSIM_STATE_DIR") {
+        if let Some(named) = std::env::var_os("KNETSIM_STATE_DIR") {
+            let place = PathBuf::from(named);
+            if !place.is_absolute() {
+                let words = format!("KNETSIM_STATE_DIR is `{}`: it must be an absolute path", place.display());
+                return Err(SandboxError::Invalid(words));
+            }
             make_private_folder(&place, true)?;
             return Ok(place);
         }
@@ -133,7 +138,12 @@ impl StateFolder {
             let lock = match options.open(&file) {
                 // Somebody removed the folder that was just there.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                opened => opened.map_err(step(locking))?,
+                Err(error) => {
+                    // The disk may be full. It goes unless somebody else has files in it.
+                    let _ = std::fs::remove_dir(&path);
+                    return Err(step(locking)(error));
+                }
+                Ok(lock) => lock,
             };
             match fcntl(&lock, FcntlArg::F_OFD_SETLK(&whole(libc::F_WRLCK))) {
                 Ok(_) => {}

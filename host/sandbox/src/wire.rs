@@ -142,11 +142,11 @@ pub(crate) fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedF
     Ok(())
 }
 
+/// Descriptors beside a packet; EMFILE where this process may not open so many: then they are lost.
+pub(crate) type Beside = io::Result<Vec<OwnedFd>>;
+
 /// Receives a packet; none when the other side is gone. `buffer` has [`MAX_PACKET`] bytes.
-pub(crate) fn receive<T: DeserializeOwned>(
-    socket: impl AsFd,
-    buffer: &mut [u8],
-) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+pub(crate) fn receive<T: DeserializeOwned>(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Option<(T, Beside)>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut beside = RecvAncillaryBuffer::new(&mut space);
     let received = rustix::io::retry_on_intr(|| {
@@ -161,10 +161,13 @@ pub(crate) fn receive<T: DeserializeOwned>(
     if received.bytes == 0 {
         return Ok(None);
     }
-    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+    if received.flags.contains(ReturnFlags::TRUNC) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a packet that is too long"));
     }
-    Ok(Some((serde_json::from_slice(&buffer[..received.bytes])?, fds)))
+    // There is room for all that the other side may send.
+    let lost = received.flags.contains(ReturnFlags::CTRUNC);
+    let beside = if lost { Err(rustix::io::Errno::MFILE.into()) } else { Ok(fds) };
+    Ok(Some((serde_json::from_slice(&buffer[..received.bytes])?, beside)))
 }
 
 #[cfg(test)]
@@ -182,7 +185,7 @@ mod tests {
         let file = std::fs::File::open("/dev/null").unwrap();
         send(&one, &Call { id: 7, request: Request::CreateNetns }, &[file.as_fd(), file.as_fd()]).unwrap();
         let (call, fds) = receive::<Call>(&other, &mut vec![0; MAX_PACKET]).unwrap().unwrap();
-        assert_eq!((call.id, fds.len()), (7, 2));
+        assert_eq!((call.id, fds.unwrap().len()), (7, 2));
         drop(one);
         assert!(receive::<Call>(&other, &mut vec![0; MAX_PACKET]).unwrap().is_none());
     }

@@ -112,7 +112,7 @@ impl Log {
     }
 
     /// Prints what is there beyond the offset.
-    fn print(&mut self, titles: &mut Titles) -> std::io::Result<()> {
+    fn print(&mut self, titles: &mut Titles) -> anyhow::Result<()> {
         // It was emptied: from its beginning again.
         self.offset = self.offset.min(self.file.metadata()?.len());
         let mut chunk = vec![0; CHUNK];
@@ -123,8 +123,7 @@ impl Log {
             }
             titles.print(&self.name)?;
             let mut out = std::io::stdout().lock();
-            out.write_all(&chunk[..read])?;
-            out.flush()?;
+            out.write_all(&chunk[..read]).and_then(|()| out.flush()).context("writing to standard output")?;
             self.offset += read as u64;
         }
     }
@@ -137,7 +136,7 @@ struct Titles {
 }
 
 impl Titles {
-    fn print(&mut self, name: &str) -> std::io::Result<()> {
+    fn print(&mut self, name: &str) -> anyhow::Result<()> {
         if self.wanted && self.last.as_deref() != Some(name) {
             let line = if self.last.is_some() { "\n" } else { "" };
             output::print(&format!("{line}==> {name} <=="))?;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use knetsim_sandbox::{Exit, Options, Profile, Seat, Spawn, Stdio};
+use knetsim_model::chain;
+use knetsim_sandbox::{Exit, Options, Profile, SandboxError, Seat, Spawn, Stdio};
 
 use super::{Check, State, machine};
 
@@ -11,13 +12,17 @@ pub(super) fn look() -> Check {
     let check = Check::there("whole", "a sandbox", "everything");
     match launch() {
         Ok(()) => check,
-        Err(error) => check.lacks(State::Missing, format!("{error:#}"), machine::what_confines()),
+        Err(error) => {
+            let refused = error.is::<SandboxError>();
+            let remedy = if refused { machine::what_confines() } else { "mend that, then ask again".to_owned() };
+            check.lacks(State::Missing, chain(error.as_ref()), remedy)
+        }
     }
 }
 
 /// Launches one, with a state folder that nobody else sees. What is weaker about it is among the permissions.
 fn launch() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir().context("making a folder")?;
+    let folder = tempfile::tempdir().context("making a folder under TMPDIR, else /tmp")?;
     let (name, base) = ("doctor".to_owned(), Some(folder.path().to_owned()));
     let options = Options { name, base, ..Options::default() };
     let supervise = |seat| match inside(seat) {

@@ -41,8 +41,19 @@ pub fn build(dir: &Path, output: Option<&Path>) -> Result<Built> {
     let module = fs::read(&module).map_err(|source| LabError::File { doing: "read", path: module, source })?;
     let lab = embed(&componentize(&module)?, &lab_toml)?;
     let path = output.map_or_else(|| target_dir.join(format!("{}.wasm", manifest.name)), Path::to_owned);
-    fs::write(&path, &lab).map_err(|source| LabError::File { doing: "write", path: path.clone(), source })?;
+    write_whole(&path, &lab).map_err(|source| LabError::File { doing: "write", path: path.clone(), source })?;
     Ok(Built { path, size: lab.len(), manifest })
+}
+
+/// Beside it first, so that a lab that was there is not lost where the disk is full or somebody ends this.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
+        // A device, a pipe or a link is meant itself.
+        return fs::write(path, bytes);
+    }
+    let beside = path.with_added_extension("new");
+    let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    written.inspect_err(|_| drop(fs::remove_file(&beside)))
 }
 
 fn read(path: &Path) -> Result<String> {

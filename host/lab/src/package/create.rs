@@ -26,14 +26,18 @@ pub fn create(dir: &Path, name: &str, sdk: &Path) -> Result<()> {
     let sdk = fs::canonicalize(sdk).map_err(at("find", sdk))?;
     let cargo_toml = CARGO_TOML.replace("NAME", name).replace("SDK", &toml_string(&sdk.to_string_lossy()));
     fs::create_dir(dir).map_err(at("make", dir))?;
-    fs::create_dir(dir.join("src")).map_err(at("make", dir))?;
-    for (file, content) in
-        [("Cargo.toml", &*cargo_toml), ("lab.toml", &lab_toml), ("src/main.rs", MAIN_RS), (".gitignore", "/target\n")]
-    {
-        let path = dir.join(file);
-        fs::write(&path, content).map_err(at("write", &path))?;
-    }
-    Ok(())
+    let fill = || {
+        fs::create_dir(dir.join("src")).map_err(at("make", dir))?;
+        let files = [("Cargo.toml", &*cargo_toml), ("lab.toml", &lab_toml), ("src/main.rs", MAIN_RS)];
+        files.into_iter().chain([(".gitignore", "/target\n")]).try_for_each(|(file, content)| {
+            let path = dir.join(file);
+            fs::write(&path, content).map_err(at("write", &path))
+        })
+    };
+    fill().inspect_err(|_| {
+        // The disk may be full. What is left of the folder can be seen, and the first error is the one to tell.
+        let _ = fs::remove_dir_all(dir);
+    })
 }
 
 /// A text as TOML quotes it.

@@ -186,10 +186,11 @@ impl NodeSide {
             }
             if ready.supervisor {
                 let received = wire::receive::<Call>(&self.supervisor, &mut buffer);
-                let Some((call, fds)) = received.map_err(step(|| "listening to the supervisor"))? else {
-                    return Ok(());
-                };
-                self.answer(call, fds)?;
+                match received.map_err(step(|| "listening to the supervisor"))? {
+                    Some((call, Ok(fds))) => self.answer(call, fds)?,
+                    Some((call, Err(error))) => self.say(call.id, Err(step(|| call.request.doing())(error)), &[])?,
+                    None => return Ok(()),
+                }
             }
         }
     }
