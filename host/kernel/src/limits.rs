@@ -38,9 +38,12 @@ impl OpenFiles {
     }
 }
 
-/// Lets this process get less of the processors than others, 1 to 19. It can't be taken back without privileges.
+/// Lets this process get less of the processors than others, 1 to 19, where it does not get less already. It can't
+/// be taken back without privileges.
 pub fn stand_back(nice: i32) -> Result<()> {
-    rustix::process::setpriority_process(None, nice).map_err(KernelError::doing("lower the priority"))
+    let stands_at = rustix::process::getpriority_process(None);
+    let lower = |now| if now < nice { rustix::process::setpriority_process(None, nice) } else { Ok(()) };
+    stands_at.and_then(lower).map_err(KernelError::doing("lower the priority"))
 }
 
 /// Takes away for good, from this process and those that it will start, the capabilities that none but
@@ -63,4 +66,23 @@ pub fn drop_capabilities() -> Result<()> {
         | CapabilitySet::PERFMON
         | CapabilitySet::CHECKPOINT_RESTORE;
     dropped.iter().try_for_each(remove_capability_from_bounding_set).map_err(KernelError::doing("drop capabilities"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_priority_is_never_raised() {
+        // To Linux it is the thread's.
+        let thread = std::thread::spawn(|| {
+            let now = || rustix::process::getpriority_process(None).unwrap();
+            let low = (now() + 3).min(19);
+            for nice in [low, 1] {
+                stand_back(nice).unwrap();
+                assert_eq!(now(), low);
+            }
+        });
+        thread.join().unwrap();
+    }
 }
