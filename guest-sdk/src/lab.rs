@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use crate::bindings::knetsim::lab::{clusters, observe, workers};
 use crate::records::{ClusterInfo, ContainerInfo, EtcdKey, History, NodeInfo};
-use crate::{Cluster, Container, NewContainer, Result, Scratch, Target, Worker};
+use crate::{Capture, Cluster, Container, NewCapture, NewContainer, Result, Scratch, Target, Worker};
 
 /// The sandbox that the lab runs in: makes, finds and lists what is there.
 #[derive(Clone, Copy, Debug, Default)]
@@ -130,6 +130,23 @@ impl Lab {
     /// The grant is missing, there is no such interface, or the kernel refused.
     pub fn set_link(&self, interface: impl Display, up: bool) -> Result<()> {
         Ok(workers::set_link(&interface.to_string(), up)?)
+    }
+
+    /// Starts to capture the packets that pass an interface: `C0w1:flannel.100`, `C0w1.c1:eth0`, `base:C0s0`.
+    /// Say which of them, and how much to keep, with [`NewCapture`]. Grant: `captures`.
+    ///
+    /// # Errors
+    /// The grant is missing, there is no such interface, or too many captures go on.
+    pub fn capture(&self, capture: impl Into<NewCapture>) -> Result<Capture> {
+        capture.into().start()
+    }
+
+    /// The capture that was kept by [`Capture::keep`] under that name. Grant: `captures`.
+    ///
+    /// # Errors
+    /// The grant is missing, or there is none.
+    pub fn kept_capture(&self, name: &str) -> Result<Capture> {
+        Capture::open(name)
     }
 
     /// All clusters, by name. Grant: `observe`.

@@ -41,12 +41,14 @@
 //! | `exec-node` | the same, where the command was made by [`Command::with_namespaces`] |
 //! | `probe` | [`Place::ping`], [`Place::probe`] |
 //! | `observe` | [`Place::observe`], [`Lab::nodes`] and the other lists of [`Lab`] |
+//! | `captures` | [`Lab::capture`], [`Lab::kept_capture`] |
 //!
 //! Names are those that knetsim prints: cluster `C0`, worker `C0w1`, etcd node `C0e1`, scratch node
 //! `box`, container `C0w1.c1`, interface `C0w1:eth0`. Standard output and error reach the person who
 //! runs the lab, without control characters; clocks, random numbers, standard input and arguments
 //! work as in any program; there are no files, sockets or variables of the environment.
 
+mod capture;
 mod chapter;
 mod cluster;
 mod command;
@@ -58,6 +60,7 @@ mod prober;
 mod state;
 mod worker;
 
+pub use capture::{Capture, NewCapture};
 pub use chapter::{AnswerKind, Chapter, Outline, Section, Task, Verdict};
 pub use cluster::{Cluster, Container, NewContainer};
 pub use command::{Command, Output, Process};
@@ -78,6 +81,9 @@ pub fn exit(status: u8) -> ! {
 
 /// What observations and probes give: plain records.
 pub mod records {
+    pub use crate::bindings::knetsim::lab::captures::{
+        Arp, Captured, Ethernet, Icmp, Ip, Layer, Packet, Tcp, TcpFlags, Udp, VxlanHeader,
+    };
     pub use crate::bindings::knetsim::lab::observe::{
         Address, Change, Counters, EtcdKey, FdbEntry, History, HistoryEntry, Link, NamedNamespace, Neighbour, NftChain,
         NftHook, NftRule, NftRuleset, NftSet, NftTable, Process, Route, Socket, Vxlan,

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand, builder::styling};
 
 use crate::commands::{
-    completion, create, delete, doctor, down, exec, flannel, inspect, lab, link, logs, ls, repair, run, schema, shell,
-    up, validate,
+    capture, completion, create, delete, doctor, down, exec, flannel, inspect, lab, link, logs, ls, repair, run,
+    schema, shell, up, validate,
 };
 use crate::exit::Numbers;
 
@@ -69,6 +69,7 @@ pub(crate) enum Command {
     Exec(exec::Args),
     Shell(shell::Args),
     Logs(logs::Args),
+    Capture(capture::Args),
     Run(run::Args),
     Lab(lab::Args),
     Validate(validate::Args),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use knetsim_emulator::{Emulator, ExecSpec};
+use knetsim_emulator::{CaptureSpec, Captured, Emulator, ExecSpec};
 use knetsim_model::protocol::{Reply, Request};
 use knetsim_model::{Event, Failure, Operation, Owner, Target};
 use knetsim_sandbox::{Child, Profile, Seat, Stdio};
@@ -102,6 +102,9 @@ impl Service for Supervisor {
                 }
                 Ok(Reply::Done)
             }
+            Request::Capture { interface, filter } => {
+                self.capture(CaptureSpec { filter, ..CaptureSpec::new(interface) }, &answers).await
+            }
             Request::Run(order) => self.labs.run(&self.emulator, order, descriptors, &answers, signals).await,
             Request::Down => Ok(Reply::Done),
             Request::Signal { call, .. } => Err(Failure::invalid(format!("call {call} takes no signal"))),
@@ -124,6 +127,24 @@ impl Supervisor {
             answers.send(Reply::Event(event), vec![]).await;
         }
         result.map(|()| Reply::Done)
+    }
+
+    /// Passes on packets until the client goes.
+    async fn capture(&self, spec: CaptureSpec, answers: &Answers) -> Result<Reply, Failure> {
+        let capture = self.emulator.capture(spec)?;
+        answers.send(Reply::Packets { packets: vec![], dropped: 0 }, vec![]).await;
+        let mut told = 0;
+        loop {
+            tokio::select! {
+                waited = capture.wait(told + 1) => waited?,
+                () = answers.gone() => return Ok(Reply::Done),
+            }
+            let Captured { mut packets, passed, dropped } = capture.read()?;
+            packets.retain(|packet| packet.number > told);
+            packets.iter_mut().for_each(|packet| packet.bytes.clear());
+            told = passed;
+            answers.send(Reply::Packets { packets, dropped }, vec![]).await;
+        }
     }
 
     /// Passes on all events until the client goes.

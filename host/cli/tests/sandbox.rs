@@ -228,3 +228,51 @@ fn a_shell_completes_the_names_of_nodes() {
     let ran = Ran::from(output);
     assert!(ran.out.lines().any(|line| line.starts_with("box")), "{}{}", ran.out, ran.err);
 }
+
+#[test]
+fn packets_are_printed_as_they_pass() {
+    let home = Home::with_sandbox();
+    home.must(&["exec", "box", "ip", "link", "set", "lo", "up"]);
+    let arguments = ["capture", "box:lo", "--protocol", "icmp", "--host", "127.0.0.1", "-c", "4"];
+    let mut capture = home.command(&arguments);
+    let mut capture = capture.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut err = BufReader::new(capture.stderr.take().unwrap());
+    let mut listening = String::new();
+    err.read_line(&mut listening).unwrap();
+    assert!(listening.starts_with("listening at box:lo"), "{listening}");
+    home.must(&["exec", "box", "--", "ping", "-c", "1", "127.0.0.1"]);
+    // The loopback shows each packet twice: as it goes out and as it comes in.
+    let ran = Ran::from(capture.wait_with_output().unwrap());
+    let lines: Vec<_> = ran.out.lines().collect();
+    assert_eq!((ran.status, lines.len()), (0, 4), "{lines:?}");
+    assert!(lines[0].starts_with("0.000000 out 127.0.0.1 > 127.0.0.1 ICMP echo-request id "), "{lines:?}");
+    assert!(lines[1].contains(" in  127.0.0.1 > 127.0.0.1 ICMP echo-request id "), "{lines:?}");
+    assert!(lines[3].contains("ICMP echo-reply id "), "{lines:?}");
+
+    let none = home.run(&["capture", "box:lo", "-c", "1", "-t", "1"]);
+    assert_eq!((none.status, none.out.as_str()), (1, ""), "{}", none.err);
+    assert!(none.err.ends_with("0 packets\n"), "{}", none.err);
+    assert_eq!(home.run(&["capture", "box:nothing"]).status, 3);
+    assert_eq!(home.run(&["capture", "box:lo", "--protocol", "ipx"]).status, 2);
+}
+
+#[test]
+fn a_capture_ends_with_its_interface_and_by_a_signal() {
+    let home = Home::with_sandbox();
+    home.must(&["exec", "box", "ip", "link", "add", "gone0", "type", "bridge"]);
+    let start = |interface: &str| {
+        let mut capture = home.command(&["capture", interface]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut err = BufReader::new(capture.stderr.take().unwrap());
+        err.read_line(&mut String::new()).unwrap();
+        (capture, err)
+    };
+    let (mut capture, mut err) = start("box:gone0");
+    home.must(&["exec", "box", "ip", "link", "delete", "gone0"]);
+    assert_eq!(ended(&mut capture), Some(3));
+    let mut said = String::new();
+    err.read_to_string(&mut said).unwrap();
+    assert!(said.contains("box:gone0 is gone"), "{said}");
+    let (mut capture, _err) = start("box:lo");
+    signal(&capture, "INT");
+    assert_eq!(ended(&mut capture), Some(0));
+}

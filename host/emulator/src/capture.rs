@@ -8,8 +8,9 @@ mod decode;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use knetsim_kernel::KernelError;
 use knetsim_kernel::packets::PacketSocket;
@@ -20,6 +21,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::Emulator;
+use crate::history::History;
 
 /// The most captures of a sandbox at once.
 const MAX_CAPTURES: usize = 32;
@@ -98,8 +100,9 @@ impl Drop for Running {
 struct Shared {
     spec: CaptureSpec,
     socket: PacketSocket,
-    /// The sandbox's begin.
-    began: SystemTime,
+    /// Knows when the sandbox began, and is told of packets while this is kept by name.
+    history: Arc<History>,
+    named: AtomicBool,
     kept: Mutex<Kept>,
     progress: watch::Sender<Progress>,
 }
@@ -147,9 +150,9 @@ impl Emulator {
                 true => Failure::not_found(format!("there is no interface {}", spec.interface)),
                 false => Failure::failed(&spec.interface, &error),
             })?;
-        let began = self.inner.history.began();
-        let shared = Shared { spec, socket, began, kept: Mutex::default(), progress: watch::Sender::default() };
-        let shared = Arc::new(shared);
+        let (history, named) = (self.inner.history.clone(), AtomicBool::new(false));
+        let (kept, progress) = (Mutex::default(), watch::Sender::default());
+        let shared = Arc::new(Shared { spec, socket, history, named, kept, progress });
         let task = tokio::spawn(follow(shared.clone())).abort_handle();
         Ok(Capture(Arc::new(Running { shared, task, _slot: slot })))
     }
@@ -159,9 +162,8 @@ impl Emulator {
     /// # Errors
     /// The name is empty or too long.
     pub fn keep_capture(&self, name: &str, capture: &Capture) -> Result<(), Failure> {
-        if !(1..=MAX_NAME).contains(&name.len()) {
-            return Err(Failure::invalid(format!("a capture is kept by a name of 1 to {MAX_NAME} bytes")));
-        }
+        check_name(name)?;
+        capture.0.shared.named.store(true, Ordering::Relaxed);
         lock(&self.inner.captures.kept).insert(name.to_owned(), capture.clone());
         Ok(())
     }
@@ -169,8 +171,9 @@ impl Emulator {
     /// The capture that was kept by that name.
     ///
     /// # Errors
-    /// There is none.
+    /// There is none, or it is no name.
     pub fn kept_capture(&self, name: &str) -> Result<Capture, Failure> {
+        check_name(name)?;
         let kept = lock(&self.inner.captures.kept);
         kept.get(name).cloned().ok_or_else(|| {
             let names: Vec<_> = kept.keys().map(String::as_str).collect();
@@ -234,7 +237,7 @@ impl Shared {
         {
             taken += 1;
             let bytes = &buffer[..frame.length.min(buffer.len())];
-            let at = frame.at.duration_since(self.began).unwrap_or_default();
+            let at = frame.at.duration_since(self.history.began()).unwrap_or_default();
             let packet = Packet {
                 number: kept.passed + 1,
                 at_us: at.as_micros().try_into().unwrap_or(u64::MAX),
@@ -250,11 +253,14 @@ impl Shared {
         let passed = kept.passed;
         drop(kept);
         // Of two who take at the same time, the one that was first may be here last.
-        self.progress.send_if_modified(|progress| {
+        let more = self.progress.send_if_modified(|progress| {
             let more = passed > progress.passed;
             progress.passed = progress.passed.max(passed);
             more
         });
+        if more && self.named.load(Ordering::Relaxed) {
+            self.history.changed();
+        }
         Ok(taken)
     }
 }
@@ -289,6 +295,13 @@ async fn follow(shared: Arc<Shared>) {
         }
     };
     shared.progress.send_modify(|progress| progress.ended = Some(gone));
+}
+
+fn check_name(name: &str) -> Result<(), Failure> {
+    match name.len() {
+        1..=MAX_NAME => Ok(()),
+        _ => Err(Failure::invalid(format!("a capture is kept by a name of 1 to {MAX_NAME} bytes"))),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -16,6 +16,7 @@ use knetsim_kernel::netns::NetNs;
 use knetsim_model::chain;
 use knetsim_model::observe::{Change, HistoryEntry};
 use knetsim_overlay::Agent;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 /// Entries kept: some hundred bytes each.
@@ -27,6 +28,8 @@ pub(crate) struct History {
     /// The same moment by the clock that packets are stamped with.
     began_at: SystemTime,
     kept: Mutex<Kept>,
+    /// Counts what might change the outcome of a check.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -37,7 +40,12 @@ struct Kept {
 
 impl History {
     pub(crate) fn new() -> Self {
-        History { began: Instant::now(), began_at: SystemTime::now(), kept: Mutex::default() }
+        History {
+            began: Instant::now(),
+            began_at: SystemTime::now(),
+            kept: Mutex::default(),
+            changes: watch::Sender::default(),
+        }
     }
 
     /// When the sandbox began.
@@ -53,6 +61,18 @@ impl History {
             kept.lost += 1;
         }
         kept.entries.push_back(HistoryEntry { at_ms, place: place.to_owned(), change });
+        drop(kept);
+        self.changed();
+    }
+
+    /// Tells those who follow that something may look different now.
+    pub(crate) fn changed(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// A number that becomes another with every change.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// All entries, the oldest first.

@@ -170,6 +170,12 @@ impl Emulator {
         (self.inner.history.entries(), self.inner.history.lost())
     }
 
+    /// A number that becomes another when the kernel has announced something, or when a packet has passed a capture
+    /// that is kept: then what a check looks at may have changed.
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.inner.history.changes()
+    }
+
     /// The network namespace that a target names.
     ///
     /// # Errors

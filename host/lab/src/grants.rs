@@ -25,11 +25,13 @@ pub enum Grant {
     Exec,
     /// Run commands as a learner does, namespaces included.
     ExecNode,
+    /// See the packets that pass.
+    Captures,
 }
 
 impl Grant {
     /// All that this knetsim knows.
-    pub const ALL: [Grant; 7] = [
+    pub const ALL: [Grant; 8] = [
         Grant::Observe,
         Grant::Probe,
         Grant::Clusters,
@@ -37,6 +39,7 @@ impl Grant {
         Grant::Containers,
         Grant::Exec,
         Grant::ExecNode,
+        Grant::Captures,
     ];
 
     /// Its name in lab.toml and on the command line.
@@ -49,6 +52,7 @@ impl Grant {
             Grant::Containers => "containers",
             Grant::Exec => "exec",
             Grant::ExecNode => "exec-node",
+            Grant::Captures => "captures",
         }
     }
 
@@ -62,6 +66,7 @@ impl Grant {
             Grant::Containers => "make and delete containers",
             Grant::Exec => "run commands on nodes and in containers",
             Grant::ExecNode => "run commands that make and enter namespaces on the node side",
+            Grant::Captures => "see the packets that pass inside the sandbox",
         }
     }
 }

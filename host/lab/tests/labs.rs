@@ -90,7 +90,7 @@ async fn control_characters_are_removed(bench: Bench) {
 
 /// Every function that opens, makes or lists something, what its grant is, its parameters but the last, which is
 /// where the result goes, and where in that an error lies.
-const DOORS: [(&str, &str, &str, &str, u32); 18] = [
+const DOORS: [(&str, &str, &str, &str, u32); 20] = [
     ("clusters", "clusters", "create", "(i32 i32 i32 i32 i32 i32)", 4),
     ("clusters", "clusters", "open", "(i32 i32)", 4),
     ("workers", "workers", "create", "(i32 i32)", 4),
@@ -109,6 +109,8 @@ const DOORS: [(&str, &str, &str, &str, u32); 18] = [
     ("observe", "observe", "containers", "()", 4),
     ("observe", "observe", "etcd-keys", "(i32 i32 i32 i32)", 4),
     ("observe", "observe", "read-history", "(i64)", 8),
+    ("captures", "captures", "start", "(i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)", 4),
+    ("captures", "captures", "open", "(i32 i32)", 4),
 ];
 
 /// A lab that goes through one door with zeros for arguments (so an empty name), and says what came of it.

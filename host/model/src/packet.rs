@@ -20,6 +20,7 @@ pub struct Packet {
     /// Its headers, from the outermost to the innermost.
     pub layers: Vec<Layer>,
     /// Its first bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bytes: Vec<u8>,
 }
 

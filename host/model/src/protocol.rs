@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::Failure;
 use crate::event::Event;
 use crate::inventory::Inventory;
-use crate::names::Target;
+use crate::names::{InterfaceRef, Target};
 use crate::operation::{Operation, Owner};
+use crate::packet::{Filter, Packet};
 
 /// The version of this protocol; both sides must say the same.
 pub const PROTOCOL: u32 = 1;
@@ -86,6 +87,15 @@ pub enum Request {
     Logs {
         /// Whose.
         target: Target,
+    },
+    /// Packets that pass an interface from now on, until the client ends the connection. Answered by `packets`
+    /// without any when it has begun, then as they pass, then `failed` where the interface is gone.
+    Capture {
+        /// Which interface.
+        interface: InterfaceRef,
+        /// Which packets.
+        #[serde(default)]
+        filter: Filter,
     },
     /// A lab to run; its bytes are read from the first descriptor beside this line, compiled code that was
     /// cached from the second where there is one. Its standard streams are the last three. Answered by `exited`.
@@ -156,6 +166,13 @@ pub enum Reply {
         /// Which daemon's or container's.
         name: String,
     },
+    /// Packets that passed, without their bytes. A gap in their numbers are some that the client was too slow for.
+    Packets {
+        /// The packets.
+        packets: Vec<Packet>,
+        /// How many the kernel has dropped until now because they came too fast.
+        dropped: u64,
+    },
     /// Compiled code to cache, beside this line; the run goes on.
     Compiled,
 }
@@ -168,6 +185,6 @@ impl Reply {
 
     /// Whether no other reply to the same call follows.
     pub fn is_last(&self) -> bool {
-        !matches!(self, Reply::Event(_) | Reply::Terminal | Reply::Log { .. } | Reply::Compiled)
+        !matches!(self, Reply::Event(_) | Reply::Terminal | Reply::Log { .. } | Reply::Packets { .. } | Reply::Compiled)
     }
 }

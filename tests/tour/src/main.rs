@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use knetsim_sdk::{Code, Command, Container, Error, Lab, NewContainer, Place, Result, Tries};
+use knetsim_sdk::records::Layer;
+use knetsim_sdk::{Code, Command, Container, Error, Lab, NewCapture, NewContainer, Place, Result, Tries};
 
 fn main() -> Result<()> {
     let lab = Lab::new();
@@ -15,6 +16,7 @@ fn main() -> Result<()> {
     let (near, far) = containers(&lab)?;
     probes(&lab, &near, &far)?;
     observations(&lab, &near)?;
+    captures(&lab, &near, &far)?;
     another_overlay(&lab)?;
     lab.cluster("C0")?.delete_with_containers()?;
     assert!(lab.nodes()?.is_empty() && lab.containers()?.is_empty() && lab.clusters()?.is_empty());
@@ -211,6 +213,69 @@ fn observations(lab: &Lab, near: &Container) -> Result<()> {
     assert!(rule.packets > Some(0) && rule.handle > 0, "{rule:?}");
     assert!(node.ruleset_text()?.contains("table ip mine"));
     Ok(())
+}
+
+fn captures(lab: &Lab, near: &Container, far: &Container) -> Result<()> {
+    let (from, to) = (near.address()?.to_string(), far.address()?.to_string());
+    let underlay = lab.capture(NewCapture::new("C0w1:eth0").vni(100).host(far))?;
+    let inside = lab.capture(NewCapture::new("C0w1.c1:eth0").protocol("icmp").outgoing().room(2, 64))?;
+    let other = lab.capture(NewCapture::new("base:C0w2").port(8472).host("10.99.99.99"))?;
+    assert_eq!((underlay.interface().as_str(), underlay.packets()?.len()), ("C0w1:eth0", 0));
+
+    // What has passed is there at once: nothing has to be waited for.
+    assert!(near.ping(far)?.all_answered());
+    let packets = underlay.packets()?;
+    let [request, reply] = packets.as_slice() else { panic!("{packets:?}") };
+    assert!(request.is_ping(&from, &to) && reply.is_pong(&to, &from), "{request} and {reply}");
+    assert!(request.outgoing && !reply.outgoing && request.vni() == Some(100) && request.at_us <= reply.at_us);
+    let outer = request.outer().expect("a header of IP");
+    let nodes = [lab.worker("C0w1")?.info()?.address, lab.worker("C0w2")?.info()?.address];
+    assert_eq!([&outer.source, &outer.destination], [&nodes[0], &nodes[1]]);
+    let kinds: Vec<_> = request.layers.iter().map(std::mem::discriminant).collect();
+    assert_eq!((kinds.len(), kinds[0], kinds[1]), (7, kinds[4], kinds[5]), "{:?}", request.layers);
+    assert!(matches!(&request.layers[2], Layer::Udp(udp) if udp.destination_port == 8472));
+    assert!(request.to_string().contains("VXLAN 100 | "), "{request}");
+    // The counters of `bytes` and `length` are those of the frame, the tunnel's 50 bytes included.
+    assert_eq!((request.length, request.bytes.len()), (50 + 14 + 20 + 8 + 56, 148));
+
+    near.probe()?.ping(far, Tries::times(4))?;
+    assert!(inside.wait(5, Duration::from_secs(5))? && !inside.wait(6, Duration::from_millis(1))?);
+    let captured = inside.read()?;
+    assert_eq!((captured.passed, captured.dropped), (5, 0));
+    assert_eq!(captured.packets.iter().map(|packet| packet.number).collect::<Vec<_>>(), [4, 5]);
+    assert!(captured.packets.iter().all(|packet| packet.bytes.len() == 64 && packet.vni().is_none()));
+    assert_eq!(other.read()?.passed, 0);
+
+    assert!(near.connect(far, 80)?.all_connected());
+    let handshake = underlay.packets()?.into_iter().find(|packet| packet.tcp().is_some()).expect("a segment");
+    assert_eq!(handshake.tcp().map(|tcp| tcp.destination_port), Some(80));
+
+    // What is kept goes on without its handle.
+    underlay.keep("underlay")?;
+    drop(underlay);
+    near.ping(far)?;
+    let kept = lab.kept_capture("underlay")?;
+    assert_eq!(kept.packets()?.iter().filter(|packet| packet.is_ping(&from, &to)).count(), 6);
+    assert_eq!(code(lab.kept_capture("nothing")), Code::NotFound);
+    assert_eq!(code(kept.keep("")), Code::Invalid);
+    assert_eq!(code(lab.capture("C0w1:nothing")), Code::NotFound);
+    assert_eq!(code(lab.capture("C0w9:eth0")), Code::NotFound);
+    assert_eq!(code(lab.capture("C0w1")), Code::Invalid);
+    assert_eq!(code(lab.capture(NewCapture::new("C0w1:eth0").protocol("ipx"))), Code::Invalid);
+    assert_eq!(code(lab.capture(NewCapture::new("C0w1:eth0").room(0, 256))), Code::Invalid);
+    // Three there are: one is kept, one has ended with its handle.
+    drop((inside, other));
+    let more: Vec<_> = (0..31).map(|_| lab.capture("C0w1:lo")).collect::<Result<_>>()?;
+    assert_eq!((more.len(), code(lab.capture("C0w1:lo"))), (31, Code::Limit));
+    drop(more);
+
+    // It ends with its interface.
+    lab.create_scratch("box")?;
+    lab.place("box").run(["ip", "link", "add", "gone0", "type", "bridge"])?.text()?;
+    let gone = lab.capture("box:gone0")?;
+    lab.place("box").run(["ip", "link", "delete", "gone0"])?.text()?;
+    assert_eq!(code(gone.wait(1, Duration::from_secs(10))), Code::NotFound);
+    lab.scratch("box")?.delete()
 }
 
 fn another_overlay(lab: &Lab) -> Result<()> {

@@ -1,5 +1,6 @@
 //! The verbs, one file each: its arguments, then what it does, top-down.
 
+pub(crate) mod capture;
 pub(crate) mod completion;
 pub(crate) mod create;
 pub(crate) mod delete;
@@ -40,6 +41,7 @@ pub(crate) fn run(Cli { name, command, .. }: Cli) -> anyhow::Result<u8> {
         Command::Exec(args) => exec::run(name, args),
         Command::Shell(args) => shell::run(name, args),
         Command::Logs(args) => logs::run(name, args),
+        Command::Capture(args) => capture::run(name, args),
         Command::Run(args) => run::run(name, args),
         Command::Lab(args) => lab::run(args),
         Command::Validate(args) => validate::run(args),

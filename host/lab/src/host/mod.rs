@@ -6,6 +6,7 @@
 
 #![allow(unreachable_pub, reason = "the bindings re-export the types of handles")]
 
+mod captures;
 mod clusters;
 mod containers;
 mod exec;
@@ -56,6 +57,7 @@ mod bindings {
             "knetsim:lab/exec.[method]process.pid": trappable,
             "knetsim:lab/probe.[method]prober.target": trappable,
             "knetsim:lab/observe.[method]observer.target": trappable,
+            "knetsim:lab/captures.[method]capture.interface-name": trappable,
             default: async | trappable,
         },
         with: {
@@ -67,6 +69,7 @@ mod bindings {
             "knetsim:lab/exec.process": super::exec::Process,
             "knetsim:lab/probe.prober": super::probe::Prober,
             "knetsim:lab/observe.observer": super::observe::Observer,
+            "knetsim:lab/captures.capture": super::captures::Capture,
         },
         trappable_error_type: { "knetsim:lab/types.error" => knetsim_model::Failure },
     });

@@ -76,7 +76,7 @@ impl HostProber for State {
 
 impl State {
     /// An address as it is, or that of the node or container with that name.
-    fn address(&self, to: &str) -> Result<Ipv4Addr, Failure> {
+    pub(super) fn address(&self, to: &str) -> Result<Ipv4Addr, Failure> {
         if let Ok(address) = to.parse() {
             return Ok(address);
         }
