@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use knetsim_kernel::mounts::{INERT, Tree};
+use knetsim_kernel::mounts::{INERT, READ_ONLY, Tree};
 use knetsim_kernel::namespaces::{Forked, IdRange, Spaces, become_root, fork_into, write_id_maps};
 use knetsim_kernel::netlink::{Bridge, Netlink, Veth, VxlanSpec};
 use knetsim_kernel::{KernelError, NetNs};
@@ -87,7 +87,7 @@ const IN_DOCKER: &str = "in Docker: docker run --security-opt seccomp=unconfined
 
 /// In the order of [`features`].
 const FEATURES: [Feature; 10] = [
-    feature("proc inside", "ps and lsns in a shell", State::Weaker, IN_DOCKER),
+    feature("proc inside", "processes of its own", State::Missing, IN_DOCKER),
     feature("sysfs inside", "reading /sys/class/net in a shell", State::Weaker, IN_DOCKER),
     feature(
         "bridge",
@@ -134,7 +134,10 @@ fn features() -> Vec<Result<(), String>> {
 }
 
 fn mounted(kind: &str) -> Result<(), String> {
-    Tree::new(kind, &[], INERT).map(drop).map_err(|error| error.to_string())
+    // Where the old one is read-only, as sysfs in Docker, a new one has to be, too.
+    let new = |attributes| Tree::new(kind, &[], attributes).map(drop);
+    let made = new(INERT).or_else(|error| if kind == "sysfs" { new(READ_ONLY) } else { Err(error) });
+    made.map_err(|error| error.to_string())
 }
 
 fn devices() -> Result<Vec<Result<(), String>>, String> {
