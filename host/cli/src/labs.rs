@@ -6,11 +6,12 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use knetsim_emulator::Emulator;
-use knetsim_lab::{Host, Lab, LabError, Streams, package};
+use knetsim_lab::{Chapter, Host, Lab, LabError, Streams, package};
 use knetsim_model::Failure;
-use knetsim_model::protocol::{Reply, RunLab};
+use knetsim_model::protocol::{LoadChapter, Reply, RunLab};
 use tokio::net::unix::pipe;
 use tokio::sync::{OnceCell, mpsc};
 
@@ -20,10 +21,11 @@ use crate::lab_file;
 /// The most bytes of compiled code that are loaded.
 const MAX_COMPILED: u64 = 1 << 30;
 
-/// The engine, made when the first lab comes.
+/// The engine, made when the first lab comes, and the chapter that is taught here.
 #[derive(Default)]
 pub(crate) struct Labs {
     host: OnceCell<Host>,
+    chapter: Mutex<Option<Arc<Chapter>>>,
 }
 
 impl Labs {
@@ -46,6 +48,34 @@ impl Labs {
             Some(signal) = signals.recv() => Ok(Reply::Exited { status: 128 + signal }),
             () = answers.gone() => Ok(Reply::Done),
         }
+    }
+
+    /// Loads a chapter in place of the one that is taught here.
+    pub(crate) async fn load_chapter(
+        &self,
+        emulator: &Emulator,
+        order: LoadChapter,
+        descriptors: Vec<OwnedFd>,
+        answers: &Answers,
+    ) -> Result<Reply, Failure> {
+        let mut descriptors = descriptors.into_iter();
+        let bytes = read(descriptors.next(), package::MAX_LAB as u64)?;
+        let kept = if order.cached { Some(read(descriptors.next(), MAX_COMPILED)?) } else { None };
+        let lab = self.prepare(bytes, kept, answers).await?;
+        let chapter = lab.chapter(emulator, order).await?;
+        let (name, version) = (lab.manifest().name.clone(), lab.manifest().version.clone());
+        let outline = chapter.outline().clone();
+        *self.loaded() = Some(Arc::new(chapter));
+        Ok(Reply::Chapter { name, version, outline })
+    }
+
+    /// The chapter that is taught here.
+    pub(crate) fn chapter(&self) -> Result<Arc<Chapter>, Failure> {
+        self.loaded().clone().ok_or_else(|| Failure::not_found("no chapter is taught in this sandbox"))
+    }
+
+    fn loaded(&self) -> MutexGuard<'_, Option<Arc<Chapter>>> {
+        self.chapter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Loads what was compiled before, else compiles and sends the client what to keep.

@@ -19,6 +19,10 @@ use crate::labs::Labs;
 
 /// How long a command may take to end after its client has gone.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long after a change it is told: what follows meanwhile is told with it.
+const SETTLED: Duration = Duration::from_millis(150);
+/// How often somebody looks for what nobody announces: sockets, processes, files, keys of etcd.
+const UNANNOUNCED: Duration = Duration::from_secs(3);
 const SIGHUP: i32 = 1;
 const SIGKILL: i32 = 9;
 
@@ -94,7 +98,9 @@ impl Service for Supervisor {
                     }
                     (false, None) => self.emulator.exec(&target, spec, Stdio::Fds(three(descriptors)?)).await?,
                 };
-                attend(child, &answers, signals).await
+                let ended = attend(child, &answers, signals).await;
+                self.emulator.touch();
+                ended
             }
             Request::Logs { target } => {
                 for (name, log) in self.emulator.logs(&target)? {
@@ -106,6 +112,14 @@ impl Service for Supervisor {
                 self.capture(CaptureSpec { filter, ..CaptureSpec::new(interface) }, &answers).await
             }
             Request::Run(order) => self.labs.run(&self.emulator, order, descriptors, &answers, signals).await,
+            Request::LoadChapter(order) => self.labs.load_chapter(&self.emulator, order, descriptors, &answers).await,
+            Request::Setup | Request::Check { .. } | Request::Solve { .. } | Request::State => {
+                tokio::select! {
+                    reply = self.teach(request) => reply,
+                    () = answers.gone() => Ok(Reply::Done),
+                }
+            }
+            Request::Changes => self.changes(&answers).await,
             Request::Down => Ok(Reply::Done),
             Request::Signal { call, .. } => Err(Failure::invalid(format!("call {call} takes no signal"))),
         }
@@ -144,6 +158,37 @@ impl Supervisor {
             packets.iter_mut().for_each(|packet| packet.bytes.clear());
             told = passed;
             answers.send(Reply::Packets { packets, dropped }, vec![]).await;
+        }
+    }
+
+    /// Calls the chapter that is taught here.
+    async fn teach(&self, request: Request) -> Result<Reply, Failure> {
+        let chapter = self.labs.chapter()?;
+        match request {
+            Request::Setup => chapter.setup().await.map(|()| Reply::Done),
+            Request::Check { task, answer } => {
+                let verdict = chapter.check(&task, answer.as_deref()).await?;
+                Ok(Reply::Verdict { verdict })
+            }
+            Request::Solve { task } => Ok(Reply::Solved { answer: chapter.solve(&task).await? }),
+            _ => Ok(Reply::State { state: chapter.state() }),
+        }
+    }
+
+    /// Says when to check again until the client goes.
+    async fn changes(&self, answers: &Answers) -> Result<Reply, Failure> {
+        let mut changes = self.emulator.changes();
+        loop {
+            answers.send(Reply::Changed, vec![]).await;
+            tokio::select! {
+                _ = changes.changed() => {
+                    // A command changes several things at once: they are one.
+                    tokio::time::sleep(SETTLED).await;
+                    changes.mark_unchanged();
+                }
+                () = tokio::time::sleep(UNANNOUNCED) => {}
+                () = answers.gone() => return Ok(Reply::Done),
+            }
         }
     }
 

@@ -112,6 +112,11 @@ impl Emulator {
         self.inner.events.subscribe()
     }
 
+    /// Says that something may have changed that the kernel doesn't announce: a process or a file.
+    pub fn touch(&self) {
+        self.inner.history.changed();
+    }
+
     fn say(&self, event: Event) {
         // Nobody may be listening.
         let _ = self.inner.events.send(event);

@@ -87,18 +87,45 @@ impl FromStr for Grant {
     }
 }
 
-/// What one lab was granted. Asked where something is opened or made, never again.
+/// What a lab is called for: what it was granted isn't for all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// A script's `main`.
+    Script,
+    /// A chapter's text and tasks; there may be no sandbox.
+    Outline,
+    /// A chapter's `setup` or `solve`.
+    Change,
+    /// A chapter's `check`, which changes nothing.
+    Check {
+        /// The task says that it sends traffic.
+        probes: bool,
+    },
+}
+
+/// What one lab was granted. Asked where something is opened or made, never again: an instance lives in one phase.
 #[derive(Clone, Debug)]
 pub(crate) struct Rights {
     lab: String,
     granted: Vec<Grant>,
+    phase: Phase,
 }
 
 impl Rights {
     /// The rights of the lab of that name.
     pub(crate) fn new(lab: &str, granted: &[String]) -> Result<Self, LabError> {
         let granted = granted.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
-        Ok(Rights { lab: lab.to_owned(), granted })
+        Ok(Rights { lab: lab.to_owned(), granted, phase: Phase::Script })
+    }
+
+    /// The same in another phase.
+    pub(crate) fn during(&self, phase: Phase) -> Self {
+        Rights { phase, ..self.clone() }
+    }
+
+    /// What it is called for.
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
     }
 
     /// The lab that has them.
@@ -108,6 +135,30 @@ impl Rights {
 
     /// Refuses what was not granted, and says how it could be.
     pub(crate) fn need(&self, grant: Grant) -> Result<(), Failure> {
+        let why = match (self.phase, grant) {
+            (Phase::Script | Phase::Change, _) | (Phase::Check { .. }, Grant::Observe) => None,
+            (Phase::Check { probes: true }, Grant::Probe) => None,
+            (Phase::Check { probes: false }, Grant::Probe) => {
+                Some("not while a check runs whose task doesn't say `probes`")
+            }
+            (Phase::Check { .. }, _) => Some("not while a check runs: it looks and changes nothing"),
+            (Phase::Outline, _) => Some("not while the outline is asked for: there may be no sandbox"),
+        };
+        match why {
+            Some(why) => Err(Failure::new(Code::Denied, format!("`{grant}`: {why}"))),
+            None => self.granted(grant),
+        }
+    }
+
+    /// The same for what only looks, where the grant also allows more.
+    pub(crate) fn look(&self, grant: Grant) -> Result<(), Failure> {
+        match self.phase {
+            Phase::Outline => self.need(grant),
+            _ => self.granted(grant),
+        }
+    }
+
+    fn granted(&self, grant: Grant) -> Result<(), Failure> {
         if self.granted.contains(&grant) {
             return Ok(());
         }

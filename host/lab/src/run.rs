@@ -52,7 +52,7 @@ impl Lab {
         let args = std::iter::once(&self.manifest.name).chain(&order.args);
         let wasi = crate::host::wasi(args, AsyncStdinStream::new(streams.stdin), stdout, stderr);
         let limits = Arc::new(limits);
-        let mut store = self.store(State::new(emulator.clone(), rights, limits.clone(), wasi));
+        let mut store = self.store(State::new(Some(emulator.clone()), rights, limits.clone(), wasi));
 
         let _turns = Turns::start(&self.engine).map_err(|error| Failure::failed("start the lab's clock", &error))?;
         let call = async {
@@ -82,7 +82,7 @@ impl Lab {
         ended.map_err(|failure| Failure::new(failure.code, format!("`{}`: {}", self.manifest.name, failure.message)))
     }
 
-    fn store(&self, state: State) -> Store<State> {
+    pub(crate) fn store(&self, state: State) -> Store<State> {
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(crate::host::MAX_ARGUMENTS);
@@ -94,8 +94,8 @@ impl Lab {
 }
 
 /// How a program ended: its status, or why it was ended.
-fn status(ended: wasmtime::Result<Result<(), ()>>) -> Result<i32, Failure> {
-    let error = match ended {
+fn status(done: wasmtime::Result<Result<(), ()>>) -> Result<i32, Failure> {
+    let error = match done {
         Ok(Ok(())) => return Ok(0),
         Ok(Err(())) => return Ok(1),
         Err(error) => error,
@@ -103,11 +103,16 @@ fn status(ended: wasmtime::Result<Result<(), ()>>) -> Result<i32, Failure> {
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         return Ok(exit.0);
     }
+    Err(ended(error))
+}
+
+/// Why a call was ended that did not return.
+pub(crate) fn ended(error: wasmtime::Error) -> Failure {
     match error.downcast::<Failure>() {
-        Ok(failure) => Err(failure),
+        Ok(failure) => failure,
         Err(error) => {
             tracing::debug!("{error:?}");
-            Err(Failure::new(Code::Failed, format!("it was ended: {}", error.root_cause())))
+            Failure::new(Code::Failed, format!("it was ended: {}", error.root_cause()))
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What a chapter says of itself: outline, tasks, verdicts. The same as `lesson` in `guest-sdk/wit`, for what is
 //! said on the control socket, printed as JSON, and kept as progress.
 
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +82,52 @@ pub enum AnswerKind {
     Choices(Vec<String>),
 }
 
+impl AnswerKind {
+    /// An answer in the one form in which a check gets it.
+    ///
+    /// # Errors
+    /// It is of another kind; in words for who gave it.
+    pub fn canonical(&self, answer: &str) -> Result<String, String> {
+        let answer = answer.trim();
+        if answer.is_empty() && !matches!(self, AnswerKind::Choices(_)) {
+            return Err("an answer is needed".to_owned());
+        }
+        match self {
+            AnswerKind::Text => Ok(answer.split_whitespace().collect::<Vec<_>>().join(" ")),
+            AnswerKind::Number => {
+                let number = answer.parse::<i64>().map_err(|_| format!("`{answer}` is no whole number"))?;
+                Ok(number.to_string())
+            }
+            AnswerKind::Address => {
+                let address = answer.parse::<Ipv4Addr>().map(|address| address.to_string());
+                let network = || answer.parse::<Ipv4Net>().map(|network| network.to_string());
+                address.or_else(|_| network()).map_err(|_| {
+                    format!("`{answer}` is no IPv4 address or network, such as `11.10.0.2` or `11.10.0.0/20`")
+                })
+            }
+            AnswerKind::Mac => {
+                let bytes: Vec<_> = answer.split([':', '-']).map(|byte| u8::from_str_radix(byte, 16)).collect();
+                if bytes.len() != 6 || bytes.iter().any(Result::is_err) {
+                    return Err(format!("`{answer}` is no hardware address, such as `02:00:00:00:00:0a`"));
+                }
+                Ok(bytes.into_iter().flatten().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
+            }
+            AnswerKind::Choice(of) => one_of(of, answer).map(str::to_owned),
+            AnswerKind::Choices(of) => {
+                let lines = answer.lines().map(str::trim).filter(|line| !line.is_empty());
+                let chosen = lines.map(|line| one_of(of, line)).collect::<Result<Vec<_>, _>>()?;
+                let ordered = of.iter().map(String::as_str).filter(|choice| chosen.contains(choice));
+                Ok(ordered.collect::<Vec<_>>().join("\n"))
+            }
+        }
+    }
+}
+
+fn one_of<'a>(of: &'a [String], answer: &str) -> Result<&'a str, String> {
+    let found = of.iter().find(|choice| choice.eq_ignore_ascii_case(answer));
+    found.map(String::as_str).ok_or_else(|| format!("`{answer}` is none of: {}", of.join(", ")))
+}
+
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -87,4 +136,32 @@ pub enum Verdict {
     Passed,
     /// What is still missing, each in words made from what was observed.
     Missing(Vec<String>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_take_one_form_or_are_refused() {
+        let of = || vec!["a bridge".to_owned(), "A router".to_owned()];
+        for (kind, given, expected) in [
+            (AnswerKind::Text, "  two   words ", Some("two words")),
+            (AnswerKind::Text, " ", None),
+            (AnswerKind::Number, "0100", Some("100")),
+            (AnswerKind::Number, "10.0", None),
+            (AnswerKind::Address, " 11.10.0.2\n", Some("11.10.0.2")),
+            (AnswerKind::Address, "11.10.0.0/20", Some("11.10.0.0/20")),
+            (AnswerKind::Address, "11.10.0.256", None),
+            (AnswerKind::Mac, "2-0-0-0-0-A", Some("02:00:00:00:00:0a")),
+            (AnswerKind::Mac, "02:00:00:00:00", None),
+            (AnswerKind::Choice(of()), "a ROUTER", Some("A router")),
+            (AnswerKind::Choice(of()), "a switch", None),
+            (AnswerKind::Choices(of()), "a router\na bridge", Some("a bridge\nA router")),
+            (AnswerKind::Choices(of()), "", Some("")),
+            (AnswerKind::Choices(of()), "a bridge\na switch", None),
+        ] {
+            assert_eq!(kind.canonical(given).ok().as_deref(), expected, "{kind:?} {given:?}");
+        }
+    }
 }

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::chapter::{Outline, Verdict};
 use crate::error::Failure;
 use crate::event::Event;
 use crate::inventory::Inventory;
@@ -100,6 +101,29 @@ pub enum Request {
     /// A lab to run; its bytes are read from the first descriptor beside this line, compiled code that was
     /// cached from the second where there is one. Its standard streams are the last three. Answered by `exited`.
     Run(RunLab),
+    /// A chapter to teach in this sandbox; its bytes and compiled code travel as those of `run`. It takes the place
+    /// of the one that was loaded before. Answered by `chapter`.
+    LoadChapter(LoadChapter),
+    /// The loaded chapter's `setup`. Answered by `done`.
+    Setup,
+    /// The loaded chapter's `check` of a task. Answered by `verdict`.
+    Check {
+        /// The task.
+        task: String,
+        /// The answer, where it is a question.
+        #[serde(default)]
+        answer: Option<String>,
+    },
+    /// The loaded chapter's `solve` of a task. Answered by `solved`.
+    Solve {
+        /// The task.
+        task: String,
+    },
+    /// What the loaded chapter remembers. Answered by `state`.
+    State,
+    /// When to check again: `changed` at once, soon after something has changed in the kernel or a command has
+    /// ended, and every few seconds for what nobody announces, until the client ends the connection.
+    Changes,
     /// Ends the sandbox. Answered by `done` when nothing is left but the supervisor itself.
     Down,
 }
@@ -110,6 +134,7 @@ impl Request {
         match self {
             Request::Exec { tty: None, background: false, .. } => 3,
             Request::Run(run) => 4 + usize::from(run.cached),
+            Request::LoadChapter(load) => 1 + usize::from(load.cached),
             _ => 0,
         }
     }
@@ -126,6 +151,20 @@ pub struct RunLab {
     pub limits: BTreeMap<String, u64>,
     /// Whether compiled code from the cache is among the descriptors.
     pub cached: bool,
+}
+
+/// How a chapter shall be loaded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LoadChapter {
+    /// Grants given, by name.
+    pub grants: Vec<String>,
+    /// Limits that replace the manifest's, by name.
+    pub limits: BTreeMap<String, u64>,
+    /// Whether compiled code from the cache is among the descriptors.
+    pub cached: bool,
+    /// What it remembered in an earlier run; empty at first.
+    #[serde(default)]
+    pub state: Vec<u8>,
 }
 
 /// A line from the supervisor.
@@ -175,6 +214,32 @@ pub enum Reply {
     },
     /// Compiled code to cache, beside this line; the run goes on.
     Compiled,
+    /// The chapter is loaded.
+    Chapter {
+        /// Its name in lab.toml.
+        name: String,
+        /// Its version there.
+        version: String,
+        /// Text and tasks.
+        outline: Outline,
+    },
+    /// What a check found.
+    Verdict {
+        /// That.
+        verdict: Verdict,
+    },
+    /// A task was solved.
+    Solved {
+        /// A question's right answer.
+        answer: Option<String>,
+    },
+    /// What the chapter remembers.
+    State {
+        /// At most 64 KiB.
+        state: Vec<u8>,
+    },
+    /// Something has changed, or may have: it is time to check again.
+    Changed,
 }
 
 impl Reply {
@@ -185,6 +250,14 @@ impl Reply {
 
     /// Whether no other reply to the same call follows.
     pub fn is_last(&self) -> bool {
-        !matches!(self, Reply::Event(_) | Reply::Terminal | Reply::Log { .. } | Reply::Packets { .. } | Reply::Compiled)
+        !matches!(
+            self,
+            Reply::Event(_)
+                | Reply::Terminal
+                | Reply::Log { .. }
+                | Reply::Packets { .. }
+                | Reply::Compiled
+                | Reply::Changed
+        )
     }
 }

@@ -21,13 +21,13 @@ impl Host for State {
         let interface: InterfaceRef = name(&interface)?;
         let filter = self.filter(filter)?;
         let spec = CaptureSpec { interface, filter, packets: room.packets as usize, bytes: room.bytes as usize };
-        let capture = self.emulator.capture(spec)?;
+        let capture = self.emulator()?.capture(spec)?;
         self.hand_out(Capture(capture))
     }
 
     async fn open(&mut self, name: String) -> Result<Resource<Capture>, Failure> {
-        self.rights.need(Grant::Captures)?;
-        let capture = self.emulator.kept_capture(&name)?;
+        self.rights.look(Grant::Captures)?;
+        let capture = self.emulator()?.kept_capture(&name)?;
         self.hand_out(Capture(capture))
     }
 }
@@ -55,7 +55,8 @@ impl HostCapture for State {
     }
 
     async fn keep(&mut self, this: Resource<Capture>, name: String) -> Result<(), Failure> {
-        self.emulator.keep_capture(&name, &self.handle(&this)?.0)
+        self.rights.need(Grant::Captures)?;
+        self.emulator()?.keep_capture(&name, &self.handle(&this)?.0)
     }
 
     async fn drop(&mut self, this: Resource<Capture>) -> wasmtime::Result<()> {

@@ -52,7 +52,7 @@ impl State {
     fn open_place(&mut self, grant: Grant, profile: Profile, target: &str) -> Result<Resource<Place>, Failure> {
         self.rights.need(grant)?;
         let target = name(target)?;
-        self.emulator.namespace(&target)?;
+        self.emulator()?.namespace(&target)?;
         self.hand_out(Place { target, profile })
     }
 
@@ -65,7 +65,7 @@ impl State {
     ) -> Result<Started, Failure> {
         let permit = self.processes.clone().try_acquire_owned();
         let permit = permit.map_err(|_| self.limits.reached(Limit::Processes))?;
-        let (emulator, Place { target, profile }) = (self.emulator.clone(), place.clone());
+        let (emulator, Place { target, profile }) = (self.emulator()?.clone(), place.clone());
         let env: BTreeMap<_, _> = command.env.into_iter().collect();
         let spec = ExecSpec { command: command.argv, env, profile };
         let starting = tokio::spawn(async move {
@@ -175,7 +175,7 @@ impl HostPlace for State {
             Target::Container(container) => container.name.to_string(),
             _ => NODE_LOG.to_owned(),
         };
-        last_of_log(&self.emulator, &target, &log)
+        last_of_log(self.emulator()?, &target, &log)
     }
 
     async fn drop(&mut self, this: Resource<Place>) -> wasmtime::Result<()> {

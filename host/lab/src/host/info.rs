@@ -9,12 +9,12 @@ use super::wit::types;
 
 impl State {
     pub(super) fn cluster_info(&self, name: &ClusterName) -> Result<types::ClusterInfo, Failure> {
-        let found = self.emulator.inventory().clusters.into_iter().find(|cluster| cluster.name == *name);
+        let found = self.emulator()?.inventory().clusters.into_iter().find(|cluster| cluster.name == *name);
         found.map(Into::into).ok_or_else(|| Failure::not_found(format!("there is no cluster {name}")))
     }
 
     pub(super) fn node_info(&self, name: &NodeName) -> Result<types::NodeInfo, Failure> {
-        let found = self.emulator.inventory().nodes.into_iter().find(|node| node.name == *name);
+        let found = self.emulator()?.inventory().nodes.into_iter().find(|node| node.name == *name);
         found.map(Into::into).ok_or_else(|| Failure::not_found(format!("there is no node {name}")))
     }
 
@@ -24,7 +24,7 @@ impl State {
                 && there.name == name.name
                 && name.worker.as_ref().is_none_or(|worker| there.worker == *worker)
         };
-        let found = self.emulator.inventory().containers.into_iter().find(is_it);
+        let found = self.emulator()?.inventory().containers.into_iter().find(is_it);
         found.map(Into::into).ok_or_else(|| Failure::not_found(format!("there is no container {name}")))
     }
 }

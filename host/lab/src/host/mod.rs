@@ -16,6 +16,7 @@ mod observe;
 mod probe;
 mod records;
 mod ruleset;
+pub(crate) mod state;
 mod workers;
 
 use std::collections::BTreeSet;
@@ -24,15 +25,17 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use knetsim_emulator::Emulator;
+use knetsim_model::names::NodeKind;
 use knetsim_model::{ClusterName, Code, ContainerName, Failure, NodeName, Operation, Owner};
 use tokio::sync::Semaphore;
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::grants::Rights;
+use crate::grants::{Phase, Rights};
 use crate::limits::{Limit, Limits};
 use memory::Memory;
+use state::Remembered;
 
 /// The most that one call of a lab may pass to the host, in bytes.
 pub(crate) const MAX_ARGUMENTS: usize = 16 << 20;
@@ -47,7 +50,7 @@ mod bindings {
     #![allow(missing_docs, reason = "made from the WIT files, which are documented")]
     wasmtime::component::bindgen!({
         path: "../../guest-sdk/wit",
-        world: "imports",
+        world: "chapter",
         imports: {
             "knetsim:lab/clusters.[method]cluster.name": trappable,
             "knetsim:lab/workers.[method]worker.name": trappable,
@@ -60,6 +63,7 @@ mod bindings {
             "knetsim:lab/captures.[method]capture.interface-name": trappable,
             default: async | trappable,
         },
+        exports: { default: async },
         with: {
             "knetsim:lab/clusters.cluster": super::clusters::Cluster,
             "knetsim:lab/workers.worker": super::workers::Worker,
@@ -74,13 +78,16 @@ mod bindings {
         trappable_error_type: { "knetsim:lab/types.error" => knetsim_model::Failure },
     });
 }
+pub(crate) use bindings::exports::knetsim::lab::lesson;
 use bindings::knetsim::lab as wit;
+pub(crate) use bindings::knetsim::lab::types;
+pub(crate) use bindings::{Chapter as ChapterExports, ChapterPre};
 
 /// Offers everything that a lab may import: all of knetsim's and, for compilers import what labs never use, all
 /// of WASI 0.2 but http.
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    bindings::Imports::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    bindings::Chapter::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }
 
 /// WASI over an empty context: no files, no sockets, no environment; streams, clocks, randomness, arguments.
@@ -98,11 +105,13 @@ pub(crate) fn wasi<'a>(
 
 /// One instance of a lab.
 pub(crate) struct State {
-    emulator: Emulator,
+    /// None while an outline is asked for, and then nothing gets past [`Rights`].
+    emulator: Option<Emulator>,
     rights: Rights,
     limits: Arc<Limits>,
     made: Made,
     processes: Arc<Semaphore>,
+    remembered: Option<Arc<Remembered>>,
     table: ResourceTable,
     handles: usize,
     wasi: WasiCtx,
@@ -117,17 +126,44 @@ struct Made {
 }
 
 impl State {
-    pub(crate) fn new(emulator: Emulator, rights: Rights, limits: Arc<Limits>, wasi: WasiCtx) -> Self {
+    /// An instance of a lab that has made nothing yet.
+    pub(crate) fn new(emulator: Option<Emulator>, rights: Rights, limits: Arc<Limits>, wasi: WasiCtx) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES + MAX_STREAMS);
         let processes = usize::try_from(limits.get(Limit::Processes)).unwrap_or(usize::MAX);
         let processes = Arc::new(Semaphore::new(processes.min(Semaphore::MAX_PERMITS)));
-        let memory = Memory::new(limits.clone());
-        State { emulator, rights, limits, made: Made::default(), processes, table, handles: 0, wasi, memory }
+        let (memory, made) = (Memory::new(limits.clone()), Made::default());
+        State { emulator, rights, limits, made, processes, remembered: None, table, handles: 0, wasi, memory }
+    }
+
+    /// One more instance of a chapter: what others made and remembered is its own.
+    pub(crate) fn chapter(mut self, remembered: Arc<Remembered>) -> Self {
+        let owner = Owner::Lab(self.rights.lab().to_owned());
+        let there = self.emulator.as_ref().map(Emulator::inventory).unwrap_or_default();
+        let nodes = there.nodes.into_iter().filter(|node| node.owner == owner && node.kind != NodeKind::Etcd);
+        self.made.nodes = nodes.map(|node| node.name).collect();
+        let containers = there.containers.into_iter().filter(|container| container.owner == owner);
+        self.made.containers = containers.map(|container| (container.cluster, container.name)).collect();
+        self.remembered = Some(remembered);
+        self
+    }
+
+    fn emulator(&self) -> Result<&Emulator, Failure> {
+        self.emulator.as_ref().ok_or_else(|| Failure::new(Code::Denied, "there is no sandbox"))
     }
 
     async fn submit(&mut self, operation: Operation) -> Result<(), Failure> {
-        self.emulator.submit(operation, Owner::Lab(self.rights.lab().to_owned())).await
+        self.emulator()?.submit(operation, Owner::Lab(self.rights.lab().to_owned())).await
+    }
+
+    /// In a chapter nobody mends what the learner breaks.
+    async fn leave_broken(&mut self, workers: impl IntoIterator<Item = NodeName>) -> Result<(), Failure> {
+        if self.rights.phase() == Phase::Change {
+            for worker in workers {
+                self.submit(Operation::SetRepair { worker, on: false }).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Refuses `more` of something where `there` are as many as may be.

@@ -23,34 +23,34 @@ impl Host for State {
     async fn open(&mut self, target: String) -> Result<Resource<Observer>, Failure> {
         self.rights.need(Grant::Observe)?;
         let target = name(&target)?;
-        self.emulator.namespace(&target)?;
+        self.emulator()?.namespace(&target)?;
         self.hand_out(Observer(target))
     }
 
     async fn clusters(&mut self) -> Result<Vec<ClusterInfo>, Failure> {
         self.rights.need(Grant::Observe)?;
-        Ok(all(self.emulator.inventory().clusters))
+        Ok(all(self.emulator()?.inventory().clusters))
     }
 
     async fn nodes(&mut self) -> Result<Vec<NodeInfo>, Failure> {
         self.rights.need(Grant::Observe)?;
-        Ok(all(self.emulator.inventory().nodes))
+        Ok(all(self.emulator()?.inventory().nodes))
     }
 
     async fn containers(&mut self) -> Result<Vec<ContainerInfo>, Failure> {
         self.rights.need(Grant::Observe)?;
-        Ok(all(self.emulator.inventory().containers))
+        Ok(all(self.emulator()?.inventory().containers))
     }
 
     async fn etcd_keys(&mut self, cluster: String, prefix: String) -> Result<Vec<EtcdKey>, Failure> {
         self.rights.need(Grant::Observe)?;
         let cluster: ClusterName = name(&cluster)?;
-        self.emulator.etcd_keys(&cluster, &prefix).await.map(all)
+        self.emulator()?.etcd_keys(&cluster, &prefix).await.map(all)
     }
 
     async fn read_history(&mut self, since_ms: u64) -> Result<History, Failure> {
         self.rights.need(Grant::Observe)?;
-        let (mut entries, lost) = self.emulator.history();
+        let (mut entries, lost) = self.emulator()?.history();
         entries.retain(|entry| entry.at_ms >= since_ms);
         Ok(History { entries: all(entries), lost })
     }
@@ -77,65 +77,65 @@ impl HostObserver for State {
     }
 
     async fn links(&mut self, this: Resource<Observer>) -> Result<Vec<Link>, Failure> {
-        self.emulator.links(&self.observed(&this)?).await.map(all)
+        self.emulator()?.links(&self.observed(&this)?).await.map(all)
     }
 
     async fn addresses(&mut self, this: Resource<Observer>) -> Result<Vec<Address>, Failure> {
-        self.emulator.addresses(&self.observed(&this)?).await.map(all)
+        self.emulator()?.addresses(&self.observed(&this)?).await.map(all)
     }
 
     async fn routes(&mut self, this: Resource<Observer>) -> Result<Vec<Route>, Failure> {
-        self.emulator.routes(&self.observed(&this)?).await.map(all)
+        self.emulator()?.routes(&self.observed(&this)?).await.map(all)
     }
 
     async fn neighbours(&mut self, this: Resource<Observer>) -> Result<Vec<Neighbour>, Failure> {
-        self.emulator.neighbours(&self.observed(&this)?).await.map(all)
+        self.emulator()?.neighbours(&self.observed(&this)?).await.map(all)
     }
 
     async fn fdb(&mut self, this: Resource<Observer>) -> Result<Vec<FdbEntry>, Failure> {
-        self.emulator.fdb(&self.observed(&this)?).await.map(all)
+        self.emulator()?.fdb(&self.observed(&this)?).await.map(all)
     }
 
     async fn ruleset(&mut self, this: Resource<Observer>) -> Result<NftRuleset, Failure> {
         let target = self.observed(&this)?;
-        let json = self.emulator.ruleset(&target).await?;
+        let json = self.emulator()?.ruleset(&target).await?;
         ruleset::typed(json).map_err(|error| Failure::failed(format!("{target}: nftables ruleset"), &error))
     }
 
     async fn ruleset_text(&mut self, this: Resource<Observer>) -> Result<String, Failure> {
-        self.emulator.ruleset_text(&self.observed(&this)?).await
+        self.emulator()?.ruleset_text(&self.observed(&this)?).await
     }
 
     async fn sockets(&mut self, this: Resource<Observer>) -> Result<Vec<Socket>, Failure> {
-        self.emulator.sockets(&self.observed(&this)?).await.map(all)
+        self.emulator()?.sockets(&self.observed(&this)?).await.map(all)
     }
 
     async fn processes(&mut self, this: Resource<Observer>) -> Result<Vec<Process>, Failure> {
-        self.emulator.processes(&self.observed(&this)?).await.map(all)
+        self.emulator()?.processes(&self.observed(&this)?).await.map(all)
     }
 
     async fn namespaces(&mut self, this: Resource<Observer>) -> Result<Vec<NamedNamespace>, Failure> {
         let node = self.observed_node(&this, "named namespaces")?;
-        self.emulator.namespaces(&node).await.map(all)
+        self.emulator()?.namespaces(&node).await.map(all)
     }
 
     async fn read_file(&mut self, this: Resource<Observer>, path: String) -> Result<Vec<u8>, Failure> {
         let node = self.observed_node(&this, "files")?;
-        self.emulator.read_file(&node, &path).await
+        self.emulator()?.read_file(&node, &path).await
     }
 
     async fn list_folder(&mut self, this: Resource<Observer>, path: String) -> Result<Vec<String>, Failure> {
         let node = self.observed_node(&this, "folders")?;
-        self.emulator.list_folder(&node, &path).await
+        self.emulator()?.list_folder(&node, &path).await
     }
 
     async fn logs(&mut self, this: Resource<Observer>) -> Result<Vec<String>, Failure> {
-        let logs = self.emulator.logs(&self.observed(&this)?)?;
+        let logs = self.emulator()?.logs(&self.observed(&this)?)?;
         Ok(logs.into_iter().map(|(name, _)| name).collect())
     }
 
     async fn read_log(&mut self, this: Resource<Observer>, name: String) -> Result<Vec<u8>, Failure> {
-        last_of_log(&self.emulator, &self.observed(&this)?, &name)
+        last_of_log(self.emulator()?, &self.observed(&this)?, &name)
     }
 
     async fn drop(&mut self, this: Resource<Observer>) -> wasmtime::Result<()> {

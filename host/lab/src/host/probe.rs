@@ -18,7 +18,7 @@ impl Host for State {
     async fn open(&mut self, target: String) -> Result<Resource<Prober>, Failure> {
         self.rights.need(Grant::Probe)?;
         let target = name(&target)?;
-        self.emulator.namespace(&target)?;
+        self.emulator()?.namespace(&target)?;
         self.hand_out(Prober(target))
     }
 }
@@ -31,7 +31,7 @@ impl HostProber for State {
     async fn ping(&mut self, this: Resource<Prober>, to: String, tries: probe::Tries) -> Result<PingResult, Failure> {
         let from = self.handle(&this)?.0.clone();
         let to = self.address(&to)?;
-        let ping = self.emulator.ping(&from, to, checked(tries)?).await?;
+        let ping = self.emulator()?.ping(&from, to, checked(tries)?).await?;
         let (address, error) = (to.to_string(), ping.error);
         Ok(PingResult { address, sent: ping.sent, received: ping.received, times_us: ping.times_us, error })
     }
@@ -45,7 +45,7 @@ impl HostProber for State {
     ) -> Result<TcpResult, Failure> {
         let from = self.handle(&this)?.0.clone();
         let to = self.address(&to)?;
-        let tcp = self.emulator.connect(&from, SocketAddr::from((to, port)), checked(tries)?).await?;
+        let tcp = self.emulator()?.connect(&from, SocketAddr::from((to, port)), checked(tries)?).await?;
         let (address, error) = (to.to_string(), tcp.error);
         Ok(TcpResult { address, tried: tcp.tried, connected: tcp.connected, times_us: tcp.times_us, error })
     }
@@ -65,7 +65,7 @@ impl HostProber for State {
         if !path.starts_with('/') {
             return Err(Failure::invalid(format!("http-get: a path begins with `/`, unlike {path:?}")));
         }
-        let reply = self.emulator.http_get(&from, to, &path, host.as_deref(), within).await?;
+        let reply = self.emulator()?.http_get(&from, to, &path, host.as_deref(), within).await?;
         Ok(HttpReply { status: reply.status, headers: reply.headers, body: reply.body, time_us: reply.time_us })
     }
 

@@ -22,6 +22,7 @@ impl Host for State {
         let worker: NodeName = name(&worker)?;
         self.submit(Operation::CreateWorker { worker: worker.clone() }).await?;
         self.made.nodes.insert(worker.clone());
+        self.leave_broken([worker.clone()]).await?;
         self.hand_out(Worker(worker))
     }
 
@@ -82,7 +83,8 @@ impl HostWorker for State {
 
     async fn delete(&mut self, this: Resource<Worker>, force: bool) -> Result<(), Failure> {
         let worker = self.handle(&this)?.0.clone();
-        let on_it: Vec<_> = self.emulator.inventory().containers.into_iter().filter(|c| c.worker == worker).collect();
+        let on_it: Vec<_> =
+            self.emulator()?.inventory().containers.into_iter().filter(|c| c.worker == worker).collect();
         self.submit(Operation::DeleteWorker { worker: worker.clone(), force }).await?;
         self.made.nodes.remove(&worker);
         for container in on_it {
