@@ -17,7 +17,7 @@ pub struct Capture(knetsim_emulator::Capture);
 
 impl Host for State {
     async fn start(&mut self, interface: String, filter: Filter, room: Room) -> Result<Resource<Capture>, Failure> {
-        self.rights.need(Grant::Captures)?;
+        self.rights.look(Grant::Captures)?;
         let interface: InterfaceRef = name(&interface)?;
         let filter = self.filter(filter)?;
         let spec = CaptureSpec { interface, filter, packets: room.packets as usize, bytes: room.bytes as usize };
