@@ -3,17 +3,18 @@
 //! A task takes packets off the socket as they come. Whoever reads takes off what the task has not come to yet,
 //! so that all which passed before the call is in its answer. A capture ends with its last handle; one that is
 //! kept by name goes on until the sandbox ends. Memory is bounded: so many captures, packets and bytes of each.
+//! A socket would keep a namespace alive with all its devices: it is closed when its node or container is deleted.
 
 mod decode;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use knetsim_kernel::KernelError;
 use knetsim_kernel::packets::PacketSocket;
+use knetsim_kernel::{KernelError, NetNs};
 use knetsim_model::packet::{Filter, Packet};
 use knetsim_model::{Code, Failure, InterfaceRef, chain};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -99,7 +100,8 @@ impl Drop for Running {
 
 struct Shared {
     spec: CaptureSpec,
-    socket: PacketSocket,
+    /// The inode of the namespace that the interface is in.
+    namespace: u64,
     /// Knows when the sandbox began, and is told of packets while this is kept by name.
     history: Arc<History>,
     named: AtomicBool,
@@ -107,8 +109,9 @@ struct Shared {
     progress: watch::Sender<Progress>,
 }
 
-#[derive(Default)]
 struct Kept {
+    /// None once it has ended.
+    socket: Option<Arc<PacketSocket>>,
     packets: VecDeque<Packet>,
     passed: u64,
     dropped: u64,
@@ -126,11 +129,26 @@ struct Progress {
 pub(crate) struct Captures {
     slots: Arc<Semaphore>,
     kept: Mutex<BTreeMap<String, Capture>>,
+    running: Mutex<Vec<Weak<Shared>>>,
 }
 
 impl Default for Captures {
     fn default() -> Self {
-        Captures { slots: Arc::new(Semaphore::new(MAX_CAPTURES)), kept: Mutex::default() }
+        let slots = Arc::new(Semaphore::new(MAX_CAPTURES));
+        Captures { slots, kept: Mutex::default(), running: Mutex::default() }
+    }
+}
+
+impl Captures {
+    /// Ends those in a namespace that shall go.
+    pub(crate) fn end_in(&self, namespace: &NetNs) {
+        lock(&self.running).retain(|capture| match capture.upgrade() {
+            Some(capture) if capture.namespace == namespace.inode() => {
+                capture.end(capture.gone());
+                false
+            }
+            other => other.is_some(),
+        });
     }
 }
 
@@ -151,9 +169,12 @@ impl Emulator {
                 false => Failure::failed(&spec.interface, &error),
             })?;
         let (history, named) = (self.inner.history.clone(), AtomicBool::new(false));
-        let (kept, progress) = (Mutex::default(), watch::Sender::default());
-        let shared = Arc::new(Shared { spec, socket, history, named, kept, progress });
-        let task = tokio::spawn(follow(shared.clone())).abort_handle();
+        let socket = Arc::new(socket);
+        let kept = Kept { socket: Some(socket.clone()), packets: VecDeque::new(), passed: 0, dropped: 0 };
+        let (kept, progress) = (Mutex::new(kept), watch::Sender::default());
+        let shared = Arc::new(Shared { spec, namespace: namespace.inode(), history, named, kept, progress });
+        lock(&self.inner.captures.running).push(Arc::downgrade(&shared));
+        let task = tokio::spawn(follow(shared.clone(), socket)).abort_handle();
         Ok(Capture(Arc::new(Running { shared, task, _slot: slot })))
     }
 
@@ -202,7 +223,9 @@ impl Capture {
                 }
             }
             let mut kept = lock(&shared.kept);
-            kept.dropped += u64::from(shared.socket.dropped()?);
+            if let Some(socket) = &kept.socket {
+                kept.dropped += u64::from(socket.dropped()?);
+            }
             let packets = kept.packets.iter().cloned().collect();
             Ok(Captured { packets, passed: kept.passed, dropped: kept.dropped })
         };
@@ -212,7 +235,7 @@ impl Capture {
     /// Waits until that many packets have passed the filter in all.
     ///
     /// # Errors
-    /// Fewer did, and no more will: its interface was deleted.
+    /// Fewer did, and no more will: its interface is gone.
     pub async fn wait(&self, passed: u64) -> Result<(), Failure> {
         let mut progress = self.0.shared.progress.subscribe();
         let reached = |progress: &Progress| progress.passed >= passed || progress.ended.is_some();
@@ -231,9 +254,10 @@ impl Shared {
         let mut buffer = [0; *BYTES.end()];
         let buffer = &mut buffer[..self.spec.bytes];
         let mut kept = lock(&self.kept);
+        let Some(socket) = kept.socket.clone() else { return Ok(0) };
         let mut taken = 0;
         while taken < BATCH
-            && let Some(frame) = self.socket.receive(buffer)?
+            && let Some(frame) = socket.receive(buffer)?
         {
             taken += 1;
             let bytes = &buffer[..frame.length.min(buffer.len())];
@@ -263,6 +287,15 @@ impl Shared {
         }
         Ok(taken)
     }
+
+    fn end(&self, why: Failure) {
+        lock(&self.kept).socket = None;
+        self.progress.send_modify(|progress| progress.ended = Some(why));
+    }
+
+    fn gone(&self) -> Failure {
+        Failure::not_found(format!("{} is gone", self.spec.interface))
+    }
 }
 
 impl Kept {
@@ -275,26 +308,28 @@ impl Kept {
     }
 }
 
-/// Takes packets off as they come, until the interface is gone.
-async fn follow(shared: Arc<Shared>) {
-    let gone = loop {
-        // Whether it was woken or not: what counts is what is found.
-        let _ = timeout(LOOK, shared.socket.readable()).await;
+/// Takes packets off as they come, until it has ended or the interface is gone.
+async fn follow(shared: Arc<Shared>, socket: Arc<PacketSocket>) {
+    let mut progress = shared.progress.subscribe();
+    let why = loop {
+        tokio::select! {
+            _ = progress.wait_for(|progress| progress.ended.is_some()) => return,
+            // Whether it was woken or not: what counts is what is found.
+            _ = timeout(LOOK, socket.readable()) => {}
+        }
         match shared.take() {
-            Ok(0) if shared.socket.is_gone() => {
-                break Failure::not_found(format!("{} is gone", shared.spec.interface));
-            }
+            Ok(0) if socket.is_gone() => break shared.gone(),
             Ok(0) => {}
             // More may wait, and nothing would say so again.
             Ok(_) => {
                 while shared.take().is_ok_and(|taken| taken > 0) {
-                    tokio::task::yield_now().await
+                    tokio::task::yield_now().await;
                 }
             }
             Err(error) => break Failure::new(Code::Failed, chain(&error)),
         }
     };
-    shared.progress.send_modify(|progress| progress.ended = Some(gone));
+    shared.end(why);
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {

@@ -200,6 +200,7 @@ impl Emulator {
             Some(Role::Scratch) | None => Ok(()),
         };
         let left = self.fabric().leave(name.as_str()).await.map_err(|error| failed(&error));
+        node.iter().for_each(|node| self.inner.captures.end_in(&node.place.netns));
         let deleted = self.sandbox().delete_node(name).await.map_err(|error| failed(&error));
         if node.is_some() {
             self.deleted(kind_word(name), name.as_str());

@@ -269,6 +269,16 @@ fn captures(lab: &Lab, near: &Container, far: &Container) -> Result<()> {
     assert_eq!((more.len(), code(lab.capture("C0w1:lo"))), (31, Code::Limit));
     drop(more);
 
+    // It ends with its container, and doesn't keep what that had.
+    let worker = lab.place("C0w1").observe()?;
+    let links = worker.links()?.len();
+    let third = lab.create_container("C0w1.c3")?;
+    let inside = lab.capture("C0w1.c3:lo")?;
+    assert_eq!(worker.links()?.len(), links + 1);
+    third.delete()?;
+    assert_eq!(code(inside.wait(1, Duration::from_secs(10))), Code::NotFound);
+    until("its device is gone", || Ok(worker.links()?.len() == links))?;
+
     // It ends with its interface.
     lab.create_scratch("box")?;
     lab.place("box").run(["ip", "link", "add", "gone0", "type", "bridge"])?.text()?;
