@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         grants_are_given_by_name,
         an_endless_loop_lets_others_work,
         an_endless_loop_can_be_cancelled,
+        a_command_ends_with_the_run_that_waits_for_it,
         memory_is_limited,
         tables_are_limited,
         a_flood_ends_at_the_limit,
@@ -183,6 +184,41 @@ async fn an_endless_loop_can_be_cancelled(bench: Bench) {
     let lab = bench.compile(text_lab("", "", "(loop $again (br $again))")).unwrap();
     let ran = tokio::time::timeout(Duration::from_millis(100), bench.run_lab(&lab, Order::default())).await;
     assert!(ran.is_err(), "{ran:?}");
+}
+
+async fn a_command_ends_with_the_run_that_waits_for_it(bench: Bench) {
+    let imports = r#"
+        (import "knetsim:lab/exec@0.1.0" "open" (func $open (param i32 i32 i32)))
+        (import "knetsim:lab/exec@0.1.0" "[method]place.run"
+            (func $run (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#;
+    // `sleep 4321` in the base, with no environment, input or time.
+    let body = "
+        (call $open (i32.const 0) (i32.const 4) (i32.const 1024))
+        (i32.store (i32.const 16) (i32.const 4)) (i32.store (i32.const 20) (i32.const 5))
+        (i32.store (i32.const 24) (i32.const 9)) (i32.store (i32.const 28) (i32.const 4))
+        (call $run (i32.load (i32.const 1028)) (i32.const 16) (i32.const 2) (i32.const 0) (i32.const 0)
+            (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1040))
+        (call $say (i32.const 1040) (i32.const 4))";
+    let lab = bench.compile(text_lab(imports, "basesleep4321", body)).unwrap();
+    let running = async || {
+        let processes = bench.emulator.processes(&knetsim_model::Target::Base).await.unwrap();
+        processes.iter().any(|process| process.command == ["sleep", "4321"])
+    };
+    let until = async |wanted: bool| {
+        let begin = Instant::now();
+        while running().await != wanted {
+            assert!(begin.elapsed() < Duration::from_secs(10), "running is not {wanted}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let run = tokio::spawn({
+        let bench = bench.clone();
+        async move { bench.run_lab(&lab, Order { grants: &["exec"], ..Order::default() }).await }
+    });
+    until(true).await;
+    assert!(!run.is_finished());
+    run.abort();
+    until(false).await;
 }
 
 async fn memory_is_limited(bench: Bench) {
