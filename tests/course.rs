@@ -84,6 +84,7 @@ fn what_the_slides_show_and_the_host_never_sees() {
     knetsim.ok(&["down", "--name", "course"]);
     host::assert_same(&before, &host::snapshot());
     assert_eq!(std::fs::read_dir(knetsim.state()).map_or(0, Iterator::count), 0, "a state folder is left");
+    assert_eq!(std::fs::read_dir(knetsim.temporary()).unwrap().count(), 0, "a temporary file is left");
 }
 
 #[test]
@@ -167,6 +168,40 @@ fn a_container_ends_with_what_runs_in_it() {
             "CNI_PATH=/opt/cni/bin NETCONFPATH=/tmp/knetsim/C0w1 cnitool del C0w1 /var/run/netns/myns && ip netns del myns",
         ],
     );
+}
+
+#[test]
+fn cnitool_and_knetsim_take_turns_on_a_container() {
+    let knetsim = knetsim();
+    up(&knetsim, "cni");
+    let run = |args: &[&str]| knetsim.ok(&[&["--name", "cni"], args].concat());
+    let exec = |target: &str, command: &str| knetsim.run(&["exec", "--name", "cni", target, "--", "sh", "-c", command]);
+    let cnitool = |verb: &str| {
+        let tool = "CNI_PATH=/opt/cni/bin NETCONFPATH=/tmp/knetsim/C0w3 cnitool";
+        exec("C0w3", &format!("{tool} {verb} C0w3 /var/run/netns/c10"))
+    };
+    let reserved =
+        || String::from_utf8(exec("C0w3", "cd /var/lib/cni/networks/C0w3; ls | grep -c ^11").stdout).unwrap();
+    let is_connected = || exec("C0w3.c10", "ip link show eth0").status.success();
+    run(&["create", "container", "C0w3.c10"]);
+    // What is connected can't be connected again, and stays as it is.
+    let again = cnitool("add");
+    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("without DEL"), "{again:?}");
+    assert!(is_connected());
+    assert!(cnitool("check").status.success());
+    assert!(cnitool("del").status.success());
+    assert!(!is_connected());
+    assert_eq!(reserved(), "0\n");
+    assert!(cnitool("add").status.success());
+    assert!(is_connected());
+    assert_eq!(reserved(), "1\n");
+    run(&["delete", "container", "C0.c10"]);
+    assert_eq!(reserved(), "0\n");
+    // What was taken away by hand is no hindrance.
+    run(&["create", "container", "C0w3.c10"]);
+    assert!(cnitool("del").status.success());
+    run(&["delete", "container", "C0.c10"]);
+    assert_eq!(reserved(), "0\n");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use knetsim_cni::Attachment;
+use knetsim_cni::{Attachment, container_id};
 use knetsim_kernel::netns::NetNs;
 use knetsim_model::{Code, ContainerRef, Failure, NodeName, Target};
 use knetsim_sandbox::Profile;
@@ -102,9 +102,10 @@ impl Emulator {
     }
 }
 
-/// How CNI knows a container: its id is its name, its namespace that of `/run/netns`.
+/// How CNI knows a container: as `cnitool` does, so that what one of the two has connected the other can disconnect.
 fn attachment(name: &str, namespace: Option<&NetNs>) -> Attachment {
-    Attachment::new(name, namespace.cloned(), &format!("/run/netns/{name}"))
+    let path = format!("/var/run/netns/{name}");
+    Attachment::new(&container_id(&path), namespace.cloned(), &path)
 }
 
 fn cni(node: &Node) -> Result<&knetsim_cni::Runtime, Failure> {

@@ -18,6 +18,7 @@ impl Knetsim {
         // Short, because a socket's path may have 107 bytes; not in /tmp, which tests compare.
         let base = if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/var/tmp" };
         let runtime = tempfile::Builder::new().prefix("kn").tempdir_in(base).expect("a folder for state");
+        std::fs::create_dir(runtime.path().join("tmp")).expect("a folder for temporary files");
         Knetsim { binary: binary.into(), runtime }
     }
 
@@ -26,12 +27,17 @@ impl Knetsim {
         self.runtime.path().join("s")
     }
 
+    /// The folder for its temporary files.
+    pub fn temporary(&self) -> PathBuf {
+        self.runtime.path().join("tmp")
+    }
+
     /// A command of it, with standard input closed.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(args).stdin(Stdio::null());
         command.env("KNETSIM_STATE_DIR", self.state()).env("XDG_CACHE_HOME", self.runtime.path());
-        command.env("NO_COLOR", "1");
+        command.env("NO_COLOR", "1").env("TMPDIR", self.temporary());
         command
     }
 

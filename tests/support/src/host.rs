@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Links, addresses, routes, rules, the nft ruleset, sysctls, mounts, /tmp and cgroups, each as text.
+/// Links, addresses, routes, rules, the nft ruleset, sysctls, mounts, /tmp and cgroups, each as text. Of /tmp, which
+/// others write to, what a sandbox could have left there.
 ///
 /// What an ordinary user may not list is compared by its refusal.
 pub fn snapshot() -> BTreeMap<&'static str, String> {
@@ -18,7 +20,7 @@ pub fn snapshot() -> BTreeMap<&'static str, String> {
     seen.insert("named namespaces", names(Path::new("/run/netns")));
     seen.insert("nft ruleset", output("nft", &["list", "ruleset"]));
     seen.insert("mounts", fs::read_to_string("/proc/self/mounts").unwrap_or_default());
-    seen.insert("/tmp", names(Path::new("/tmp")));
+    seen.insert("/tmp", from_a_sandbox(Path::new("/tmp")));
     seen.insert("cgroups", output("find", &["/sys/fs/cgroup", "-xdev", "-type", "d"]));
     seen.insert("sysctls", sysctls());
     seen
@@ -45,6 +47,17 @@ fn sysctls() -> String {
     let all = output("sysctl", &["-a", "--ignore"]);
     let stays = |line: &&str| !VOLATILE.iter().any(|volatile| line.starts_with(volatile));
     all.lines().filter(stays).collect::<Vec<_>>().join("\n")
+}
+
+/// Entries named as knetsim or its nodes are, and those of an owner that only a sandbox has: root's maps a range of
+/// ids up there.
+fn from_a_sandbox(folder: &Path) -> String {
+    const FIRST_OF_NOBODY: u32 = 1 << 30;
+    let node = |name: &str| name.starts_with('C') && name[1..].starts_with(|digit: char| digit.is_ascii_digit());
+    let owned = |name: &str| folder.join(name).symlink_metadata().is_ok_and(|it| it.uid() >= FIRST_OF_NOBODY);
+    let all = names(folder);
+    let ours = all.lines().filter(|name| name.contains("knetsim") || node(name) || owned(name));
+    ours.collect::<Vec<_>>().join("\n")
 }
 
 fn names(folder: &Path) -> String {
