@@ -127,7 +127,7 @@ impl Lines {
             let direction = if packet.outgoing { "out" } else { "in " };
             text += &format!("{:.6} {direction} {packet}\n", since.as_secs_f64());
         }
-        Ok(output::print(&text)?)
+        output::print(&text)
     }
 
     fn summary(&self) {
