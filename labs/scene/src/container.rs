@@ -1,6 +1,7 @@
 //! What a container consists of, and what stays when only a part of it is taken away.
 
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use knetsim_sdk::records::Link;
 use knetsim_sdk::{Command, Lab, Place, Result, Verdict};
@@ -96,7 +97,13 @@ pub fn nothing_left(worker: &str) -> Result<Verdict> {
 /// A grant is missing (`containers` and `exec-node`), or there is no such worker.
 pub fn take_away(lab: &Lab, worker: &str, name: &str) -> Result<()> {
     if let Ok(container) = lab.container(format!("{worker}.{name}")) {
-        return container.delete();
+        container.delete()?;
+        // The kernel takes the cable away a moment after the namespace.
+        let begin = Instant::now();
+        while nothing_left(worker)? != Verdict::passed() && begin.elapsed() < Duration::from_secs(2) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        return Ok(());
     }
     let node = lab.place(worker);
     let path = format!("/var/run/netns/{name}");

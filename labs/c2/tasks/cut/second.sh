@@ -1,0 +1,5 @@
+# on: C0w1
+# The hardware address as etcd has it.
+mac=$(etcdctl --endpoints=http://10.1.0.1:2379 get --prefix /coreos.com/network/subnets/ |
+    grep '"PublicIP":"10.0.0.4"' | sed 's/.*"VtepMAC":"\([^"]*\)".*/\1/')
+bridge fdb del "$mac" dev flannel.100 dst 10.0.0.4
