@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand, builder::styling};
 
 use crate::commands::{
-    capture, completion, create, delete, doctor, down, exec, flannel, inspect, lab, link, logs, ls, repair, run,
+    capture, completion, create, delete, doctor, down, exec, flannel, inspect, lab, learn, link, logs, ls, repair, run,
     schema, shell, up, validate,
 };
 use crate::exit::Numbers;
@@ -16,6 +16,7 @@ Examples:
   knetsim exec C0w1.c1 -- ping -c1 C0w2      a command in it
   knetsim shell C0w1                         a shell on a worker
   knetsim run first-steps.wasm               a lab, in a sandbox of its own
+  knetsim learn c1                           a chapter: text, tasks, and a sandbox to do them in
   knetsim down                               ends everything
 ";
 
@@ -71,6 +72,7 @@ pub(crate) enum Command {
     Logs(logs::Args),
     Capture(capture::Args),
     Run(run::Args),
+    Learn(learn::Args),
     Lab(lab::Args),
     Validate(validate::Args),
     Schema(schema::Args),

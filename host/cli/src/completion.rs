@@ -5,13 +5,20 @@ use knetsim_model::inventory::Inventory;
 use knetsim_model::names::BASE;
 use knetsim_sandbox::StateFolder;
 
-use crate::sandboxes;
+use crate::{chapters, sandboxes};
 
 /// Names of running sandboxes.
 pub(crate) fn sandboxes() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let names = StateFolder::base().and_then(|base| StateFolder::running(&base));
         names.unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
+    })
+}
+
+/// Names of chapters that come with knetsim.
+pub(crate) fn chapters() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        chapters::shipped().into_iter().map(|(name, _)| CompletionCandidate::new(name)).collect()
     })
 }
 

@@ -1,7 +1,7 @@
 //! A sandbox that this command launches itself, and ends however the command ends.
 
 use anyhow::Context;
-use knetsim_sandbox::{Launched, Options};
+use knetsim_sandbox::{Launched, Options, StateFolder};
 use tokio::runtime::Runtime;
 
 use crate::control::client::Client;
@@ -27,6 +27,11 @@ impl Fresh {
         let launched = knetsim_sandbox::launch(options, |seat| supervisor::supervise(seat, options.detached))?;
         launched.warnings().iter().for_each(|message| output::warning(message));
         Ok(Fresh { launched, runtime: sandboxes::runtime()?, interrupts })
+    }
+
+    /// Its state folder.
+    pub(crate) fn folder(&self) -> &StateFolder {
+        self.launched.folder()
     }
 
     /// Runs `talk` with a connection to it, up to the first signal.

@@ -4,8 +4,10 @@
 
 mod args;
 mod cache;
+mod chapters;
 mod commands;
 mod completion;
+mod consent;
 mod control;
 mod doctor;
 mod exit;
@@ -13,11 +15,13 @@ mod fresh;
 mod interrupts;
 mod lab_file;
 mod labs;
+mod learn;
 mod output;
 mod progress;
 mod relay;
 mod sandboxes;
 mod signals;
+mod stdin;
 mod supervisor;
 mod terminal;
 mod topology;

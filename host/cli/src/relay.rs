@@ -10,12 +10,13 @@ use anyhow::Context;
 use knetsim_model::protocol::{Reply, Request};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::unix::pipe;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::control::client::Client;
 use crate::control::wire::WireError;
 use crate::signals::Signals;
+use crate::stdin::Input;
 use crate::{output, terminal};
 
 /// Sends `request` with `before` and three pipes beside it, relays until it has ended, and returns its status.
@@ -79,7 +80,11 @@ pub(crate) async fn run_in_terminal(client: &mut Client, request: Request, inter
     // What it wrote last is printed before the terminal is given back.
     let _ = output.await;
     resizing.abort();
-    typing.inspect(JoinHandle::abort);
+    if let Some(typing) = typing {
+        typing.abort();
+        // From here on, no key goes inside.
+        let _ = typing.await;
+    }
     if status.is_err() {
         // The program's last line has no end.
         output::say(format_args!("\r"));
@@ -167,19 +172,10 @@ async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<(
 fn type_into(master: OwnedFd) -> anyhow::Result<JoinHandle<()>> {
     set_nonblocking(&master)?;
     let mut master = pipe::Sender::from_owned_fd_unchecked(master).context("watching the terminal inside")?;
-    let (sender, mut keys) = mpsc::channel::<Vec<u8>>(16);
-    // Ends with this program: reading a terminal can't be called off.
-    std::thread::spawn(move || {
-        let mut chunk = [0; 4096];
-        while let Ok(read @ 1..) = rustix::io::read(std::io::stdin(), &mut chunk) {
-            if sender.blocking_send(chunk[..read].to_vec()).is_err() {
-                return;
-            }
-        }
-    });
+    let input = Input::watch().context("watching the terminal")?;
     Ok(tokio::spawn(async move {
-        while let Some(bytes) = keys.recv().await {
-            if master.write_all(&bytes).await.is_err() {
+        while let Ok(keys) = input.read().await {
+            if keys.is_empty() || master.write_all(&keys).await.is_err() {
                 return;
             }
         }

@@ -25,7 +25,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("kernel", &["rtnetlink", "seccompiler"]),
     ("overlay", &["etcd-client", "tonic", "tower"]),
     ("lab", &["wasmtime", "wasmtime-wasi", "wit-component"]),
-    ("cli", &["clap", "comfy-table", "crossterm", "indicatif"]),
+    ("cli", &["clap", "comfy-table", "indicatif", "pulldown-cmark", "termion"]),
 ];
 
 /// What starts processes: the spawner; `nft` and `newuidmap`; the user's own program, which is in no sandbox; and

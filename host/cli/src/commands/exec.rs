@@ -65,7 +65,7 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
 }
 
 /// Tells the program inside what kind of terminal it writes to.
-pub(super) fn add_terminal_kind(env: &mut BTreeMap<String, String>) {
+pub(crate) fn add_terminal_kind(env: &mut BTreeMap<String, String>) {
     if let Ok(kind) = std::env::var("TERM") {
         env.entry("TERM".to_owned()).or_insert(kind);
     }

@@ -10,6 +10,7 @@ pub(crate) mod exec;
 pub(crate) mod flannel;
 pub(crate) mod inspect;
 pub(crate) mod lab;
+pub(crate) mod learn;
 pub(crate) mod link;
 pub(crate) mod logs;
 pub(crate) mod ls;
@@ -43,6 +44,7 @@ pub(crate) fn run(Cli { name, command, .. }: Cli) -> anyhow::Result<u8> {
         Command::Logs(args) => logs::run(name, args),
         Command::Capture(args) => capture::run(name, args),
         Command::Run(args) => run::run(name, args),
+        Command::Learn(args) => learn::run(name, args),
         Command::Lab(args) => lab::run(args),
         Command::Validate(args) => validate::run(args),
         Command::Schema(args) => schema::run(args),

@@ -1,18 +1,17 @@
 //! `knetsim run FILE.wasm`: a lab, with what a person grants it, in a sandbox of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use anyhow::Context;
-use knetsim_lab::{Grant, Limit, Limits, Manifest, package};
+use knetsim_lab::{Grant, Limit, Limits, package};
+use knetsim_model::Failure;
 use knetsim_model::protocol::{Reply, Request, RunLab};
-use knetsim_model::{Code, Failure};
 use knetsim_sandbox::Options;
 
 use crate::cache::Entry;
+use crate::consent::{self, Said};
 use crate::control::client::Client;
 use crate::fresh::Fresh;
 use crate::{lab_file, output, relay, sandboxes};
@@ -56,7 +55,8 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     let manifest = package::manifest(&bytes).map_err(Failure::from)?;
     let limits: BTreeMap<_, _> = args.limits.iter().map(|(limit, value)| (limit.to_string(), *value)).collect();
     let all = Limits::new(&manifest.limits, &limits).map_err(Failure::from)?;
-    let grants = decide(&manifest, &args)?.iter().map(Grant::to_string).collect();
+    let said = Said { allow: &args.allow, deny: &args.deny, yes: args.yes };
+    let grants = consent::decide(&manifest, &said)?.iter().map(Grant::to_string).collect();
     let order = RunLab { args: args.args, grants, limits, cached: false };
     if let Some(name) = name {
         return sandboxes::talk(Some(name), async |client| run_in(client, bytes, order).await);
@@ -71,36 +71,6 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     let status = ran?;
     ended?;
     Ok(status)
-}
-
-/// What is granted: what it asks for, where the person agrees, and what was allowed by hand.
-fn decide(manifest: &Manifest, args: &Args) -> anyhow::Result<BTreeSet<Grant>> {
-    let given = |grant: &&Grant| args.allow.contains(grant) || args.deny.contains(grant);
-    let open: BTreeSet<_> = manifest.grants.keys().filter(|grant| !given(grant)).copied().collect();
-    let mut granted: BTreeSet<_> = args.allow.iter().copied().collect();
-    output::say(format_args!("{}", lab_file::describe(manifest).trim_end()));
-    if open.is_empty() || args.yes {
-        granted.extend(open);
-    } else if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
-        if !agree("Grant this? [y/N] ")? {
-            return Err(Failure::new(Code::Denied, "nothing was granted, so it was not run").into());
-        }
-        granted.extend(open);
-    } else if args.allow.is_empty() && args.deny.is_empty() {
-        let name = &manifest.name;
-        let message = format!("`{name}` was granted nothing. Grant all of it by --yes, or some by --allow GRANT.");
-        return Err(Failure::new(Code::Denied, message).into());
-    }
-    Ok(granted)
-}
-
-/// Asks on the terminal itself: standard input is the lab's.
-fn agree(question: &str) -> anyhow::Result<bool> {
-    let mut terminal = File::options().read(true).write(true).open("/dev/tty").context("opening the terminal")?;
-    terminal.write_all(question.as_bytes())?;
-    let mut answer = String::new();
-    BufReader::new(terminal).read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Runs it in a sandbox; compiled code comes from the cache and goes there.

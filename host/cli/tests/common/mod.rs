@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are parts of tests")]
 #![allow(dead_code, reason = "each test program uses some of them")]
 
+pub(crate) mod terminal;
+
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -26,6 +28,7 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_knetsim"));
         command.args(arguments).env_remove("KNETSIM_NAME").stdin(Stdio::null());
         command.env("KNETSIM_STATE_DIR", self.state()).env("XDG_CACHE_HOME", self.0.path().join("cache"));
+        command.env("XDG_DATA_HOME", self.0.path().join("data"));
         command
     }
 

@@ -1,0 +1,197 @@
+//! A chapter that is open: the learner's session joined to the supervisor that runs the chapter.
+//!
+//! Invariant: at most one round of checks is under way; changes that come meanwhile make one more.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+
+use knetsim_model::inventory::Inventory;
+use knetsim_model::names::BASE;
+use knetsim_model::protocol::{Answer, Reply, Request};
+
+use super::progress::{Progress, Store};
+use super::session::{Scope, Session};
+use crate::control::client::Client;
+use crate::control::wire::WireError;
+
+/// A session, the connection it is held over, and the file that it is kept in.
+pub(crate) struct Lesson {
+    pub(crate) session: Session,
+    client: Client,
+    store: Store,
+    saved: Progress,
+    calls: HashMap<u64, Call>,
+    /// Tasks of this round that are not asked for yet.
+    round: VecDeque<String>,
+    /// What the next round is about.
+    again: Option<Scope>,
+}
+
+/// What was asked and is not answered yet.
+enum Call {
+    Changes,
+    Check(String),
+    Answer(String),
+    Solve(String),
+    State,
+    Targets,
+}
+
+/// What a learner wants to know of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// A task is solved; its title.
+    Solved(String),
+    /// An answer is wrong; the task's name.
+    Wrong(String),
+    /// A task was done, or its answer told.
+    Shown(String),
+    /// All that was to be checked is checked.
+    Checked,
+    /// Where a shell can be opened.
+    Targets(Vec<String>),
+    /// It went wrong, and why.
+    Failed(String),
+}
+
+impl Lesson {
+    /// Joins a session to a supervisor that has the chapter, and begins to watch for changes.
+    pub(crate) async fn begin(session: Session, mut client: Client, store: Store) -> anyhow::Result<Lesson> {
+        let id = client.send(Request::Changes, &[]).await?;
+        let calls = HashMap::from([(id, Call::Changes)]);
+        let saved = session.progress.clone();
+        Ok(Lesson { session, client, store, saved, calls, round: VecDeque::new(), again: None })
+    }
+
+    /// What the supervisor says next. Nothing is lost where the future is dropped.
+    pub(crate) async fn receive(&mut self) -> Result<(Answer, Vec<OwnedFd>), WireError> {
+        self.client.receive().await
+    }
+
+    /// Whether anything that was asked for is still being done.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.calls.values().any(|call| !matches!(call, Call::Changes))
+    }
+
+    /// Checks tasks: now, or when the round that is under way has ended.
+    pub(crate) async fn check(&mut self, scope: Scope) -> Result<(), WireError> {
+        if self.again != Some(Scope::Chapter) {
+            self.again = Some(scope);
+        }
+        if self.calls.values().any(|call| matches!(call, Call::Check(_))) { Ok(()) } else { self.go_on().await }
+    }
+
+    /// Asks for the next check of the round, or begins another one. False where there is none.
+    async fn go_on(&mut self) -> Result<(), WireError> {
+        if self.round.is_empty()
+            && let Some(scope) = self.again.take()
+        {
+            self.round = self.session.due(scope).into();
+        }
+        match self.round.pop_front() {
+            Some(task) => self.ask(Request::Check { task: task.clone(), answer: None }, Call::Check(task)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Asks whether an answer is right.
+    pub(crate) async fn answer(&mut self, task: String, answer: String) -> Result<(), WireError> {
+        self.ask(Request::Check { task: task.clone(), answer: Some(answer) }, Call::Answer(task)).await
+    }
+
+    /// Has a task done, or its answer told.
+    pub(crate) async fn solve(&mut self, task: String) -> Result<(), WireError> {
+        self.ask(Request::Solve { task: task.clone() }, Call::Solve(task)).await
+    }
+
+    /// Asks where a shell can be opened.
+    pub(crate) async fn targets(&mut self) -> Result<(), WireError> {
+        self.ask(Request::Inspect, Call::Targets).await
+    }
+
+    async fn ask(&mut self, request: Request, call: Call) -> Result<(), WireError> {
+        let id = self.client.send(request, &[]).await?;
+        self.calls.insert(id, call);
+        Ok(())
+    }
+
+    /// Takes note of what the supervisor said.
+    pub(crate) async fn take(&mut self, answer: Answer) -> anyhow::Result<Option<News>> {
+        let last = answer.reply.is_last();
+        let call = if last { self.calls.remove(&answer.id) } else { None };
+        let news = match (call, answer.reply) {
+            (None, Reply::Changed) => {
+                self.check(Scope::Section).await?;
+                None
+            }
+            (Some(Call::Check(task)), reply) => self.checked(&task, reply).await?,
+            (Some(Call::Answer(task)), Reply::Verdict { verdict }) => {
+                self.judge(&task, verdict).await?.or(Some(News::Wrong(task)))
+            }
+            (Some(Call::Solve(task)), Reply::Solved { answer }) => {
+                if let Some(answer) = answer {
+                    self.session.reveal(&task, answer);
+                }
+                self.ask(Request::State, Call::State).await?;
+                self.check(Scope::Section).await?;
+                Some(News::Shown(task))
+            }
+            (Some(Call::State), Reply::State { state }) => {
+                self.session.progress.state = state;
+                None
+            }
+            (Some(Call::Targets), Reply::Inventory(inventory)) => Some(News::Targets(targets(&inventory))),
+            (Some(_), Reply::Failed(failure)) => Some(News::Failed(failure.to_string())),
+            (Some(_), other) if last => return Err(WireError::Unexpected(Box::new(other)).into()),
+            _ => None,
+        };
+        self.save()?;
+        Ok(news)
+    }
+
+    async fn checked(&mut self, task: &str, reply: Reply) -> anyhow::Result<Option<News>> {
+        let news = match reply {
+            Reply::Verdict { verdict } => self.judge(task, verdict).await?,
+            Reply::Failed(failure) => Some(News::Failed(format!("{task} could not be checked: {failure}"))),
+            other => return Err(WireError::Unexpected(Box::new(other)).into()),
+        };
+        self.go_on().await?;
+        let ended = !self.calls.values().any(|call| matches!(call, Call::Check(_)));
+        Ok(news.or(ended.then_some(News::Checked)))
+    }
+
+    async fn judge(&mut self, task: &str, verdict: knetsim_model::chapter::Verdict) -> anyhow::Result<Option<News>> {
+        if !self.session.judge(task, verdict) {
+            return Ok(None);
+        }
+        // Others may wait for this one.
+        self.check(Scope::Section).await?;
+        let title = self.session.outline.task(task).map(|task| task.title.clone());
+        Ok(Some(News::Solved(title.unwrap_or_default())))
+    }
+
+    /// Has the chapter begin in another sandbox: forgets what it remembers, and with `anew` what was solved, too.
+    pub(crate) fn reset(&mut self, anew: bool) -> anyhow::Result<()> {
+        self.session.progress.state.clear();
+        if anew {
+            self.session.begin_anew();
+        }
+        self.save()
+    }
+
+    /// Keeps the learner's progress, where it has changed.
+    pub(crate) fn save(&mut self) -> anyhow::Result<()> {
+        if self.session.progress != self.saved {
+            self.store.save(&self.session.name, &self.session.progress)?;
+            self.saved = self.session.progress.clone();
+        }
+        Ok(())
+    }
+}
+
+/// Where a shell can be opened: workers, containers, other nodes, and where all of them can be seen.
+fn targets(inventory: &Inventory) -> Vec<String> {
+    let nodes = inventory.nodes.iter().map(|node| node.name.to_string());
+    let containers = inventory.containers.iter().map(|c| format!("{}.{}", c.worker, c.name));
+    nodes.chain(containers).chain([BASE.to_owned()]).collect()
+}

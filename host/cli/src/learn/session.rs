@@ -1,0 +1,330 @@
+//! A learner in a chapter: where they are, which tasks are solved, what is missing. No input or output.
+//!
+//! Invariant: what is solved once stays solved until the chapter is begun anew; only names of tasks that the
+//! outline has are looked at, so that progress of another version does no harm.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use knetsim_model::chapter::{Outline, Section, Task, Verdict};
+
+use super::progress::{Outcome, Progress};
+
+/// A chapter and how far its learner is.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    /// The chapter's name, as it was asked for.
+    pub(crate) name: String,
+    pub(crate) outline: Outline,
+    pub(crate) progress: Progress,
+    /// The chosen one of this section's tasks.
+    chosen: usize,
+    /// What the last check of a task found missing, by its name.
+    missing: BTreeMap<String, Vec<String>>,
+    /// Right answers that were asked for, by the question's name.
+    solutions: BTreeMap<String, String>,
+}
+
+/// How a task stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Solved,
+    Skipped,
+    /// These have to be solved before, by title.
+    Waits(Vec<String>),
+    Open,
+}
+
+/// Which tasks are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Those of the section that is read.
+    Section,
+    /// All.
+    Chapter,
+}
+
+impl Session {
+    /// Goes on where the learner was.
+    pub(crate) fn new(name: &str, outline: Outline, progress: Progress) -> Session {
+        let mut session = Session {
+            name: name.to_owned(),
+            outline,
+            progress,
+            chosen: 0,
+            missing: BTreeMap::new(),
+            solutions: BTreeMap::new(),
+        };
+        session.go(session.progress.section);
+        session
+    }
+
+    /// The section that is read.
+    pub(crate) fn section(&self) -> Option<&Section> {
+        self.outline.sections.get(self.progress.section)
+    }
+
+    /// Its tasks.
+    pub(crate) fn tasks(&self) -> &[Task] {
+        self.section().map(|section| section.tasks.as_slice()).unwrap_or_default()
+    }
+
+    /// The task that hints, solutions and answers are about.
+    pub(crate) fn task(&self) -> Option<&Task> {
+        self.tasks().get(self.chosen)
+    }
+
+    /// Goes to a section, or to the last one, and chooses its first open task.
+    pub(crate) fn go(&mut self, section: usize) {
+        self.progress.section = section.min(self.outline.sections.len().saturating_sub(1));
+        self.chosen = 0;
+        self.choose_open();
+    }
+
+    /// Whether there is a next section; it is gone to.
+    pub(crate) fn next(&mut self) -> bool {
+        let more = self.progress.section + 1 < self.outline.sections.len();
+        if more {
+            self.go(self.progress.section + 1);
+        }
+        more
+    }
+
+    /// Whether there is a section before; it is gone to.
+    pub(crate) fn back(&mut self) -> bool {
+        let more = self.progress.section > 0;
+        if more {
+            self.go(self.progress.section - 1);
+        }
+        more
+    }
+
+    /// Goes to the section of a task and chooses the task.
+    pub(crate) fn go_to(&mut self, task: &str) {
+        for (at, section) in self.outline.sections.iter().enumerate() {
+            if let Some(chosen) = section.tasks.iter().position(|other| other.name == task) {
+                self.progress.section = at;
+                self.chosen = chosen;
+                return;
+            }
+        }
+    }
+
+    /// Chooses the next task of this section, after the last one the first.
+    pub(crate) fn choose_next(&mut self) {
+        self.chosen = (self.chosen + 1) % self.tasks().len().max(1);
+    }
+
+    /// Chooses the next open task, where the chosen one isn't open any more.
+    fn choose_open(&mut self) {
+        let open = |at: &usize| self.tasks().get(*at).is_some_and(|task| self.standing(task) == Standing::Open);
+        let count = self.tasks().len();
+        if let Some(at) = (self.chosen..count).chain(0..self.chosen).find(open) {
+            self.chosen = at;
+        }
+    }
+
+    /// How a task stands.
+    pub(crate) fn standing(&self, task: &Task) -> Standing {
+        match self.progress.tasks.get(&task.name) {
+            Some(Outcome::Solved) => return Standing::Solved,
+            Some(Outcome::Skipped) => return Standing::Skipped,
+            None => {}
+        }
+        // Whoever skips a task does what others need of it in a way of their own.
+        let before = task.after.iter().filter(|name| !self.progress.tasks.contains_key(*name));
+        let titles: Vec<_> = before.filter_map(|name| self.outline.task(name)).map(|task| task.title.clone()).collect();
+        if titles.is_empty() { Standing::Open } else { Standing::Waits(titles) }
+    }
+
+    /// What the last check of a task found missing.
+    pub(crate) fn missing(&self, task: &str) -> &[String] {
+        self.missing.get(task).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The right answer of a question, where it was asked for.
+    pub(crate) fn solution(&self, task: &str) -> Option<&str> {
+        self.solutions.get(task).map(String::as_str)
+    }
+
+    /// Takes note of a question's right answer.
+    pub(crate) fn reveal(&mut self, task: &str, answer: String) {
+        self.solutions.insert(task.to_owned(), answer);
+    }
+
+    /// Names of the tasks to check when something has changed. Questions wait for an answer.
+    pub(crate) fn due(&self, scope: Scope) -> Vec<String> {
+        let due = |task: &&Task| {
+            let skipped = scope == Scope::Chapter && self.standing(task) == Standing::Skipped;
+            task.question.is_none() && (skipped || self.standing(task) == Standing::Open)
+        };
+        let tasks: Vec<&Task> = match scope {
+            Scope::Section => self.tasks().iter().collect(),
+            Scope::Chapter => self.outline.tasks().collect(),
+        };
+        tasks.into_iter().filter(due).map(|task| task.name.clone()).collect()
+    }
+
+    /// Takes note of a verdict. Whether the task is newly solved.
+    pub(crate) fn judge(&mut self, task: &str, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Passed => {
+                self.missing.remove(task);
+                let before = self.progress.tasks.insert(task.to_owned(), Outcome::Solved);
+                self.choose_open();
+                before != Some(Outcome::Solved)
+            }
+            Verdict::Missing(what) => {
+                self.missing.insert(task.to_owned(), what);
+                false
+            }
+        }
+    }
+
+    /// Leaves the chosen task out, or takes it up again.
+    pub(crate) fn skip(&mut self) {
+        let Some((name, standing)) = self.task().map(|task| (task.name.clone(), self.standing(task))) else { return };
+        match standing {
+            Standing::Solved => {}
+            Standing::Skipped => drop(self.progress.tasks.remove(&name)),
+            Standing::Waits(_) | Standing::Open => {
+                self.progress.tasks.insert(name, Outcome::Skipped);
+                self.choose_open();
+            }
+        }
+    }
+
+    /// The hints of a task that were shown.
+    pub(crate) fn hints<'a>(&self, task: &'a Task) -> &'a [String] {
+        let shown = self.progress.hints.get(&task.name).copied().unwrap_or_default();
+        &task.hints[..shown.min(task.hints.len())]
+    }
+
+    /// Shows one more hint of the chosen task; false where there is none.
+    pub(crate) fn hint(&mut self) -> bool {
+        let Some(task) = self.task() else { return false };
+        let shown = self.hints(task).len();
+        let more = shown < task.hints.len();
+        if more {
+            let name = task.name.clone();
+            self.progress.hints.insert(name, shown + 1);
+        }
+        more
+    }
+
+    /// Solved and all tasks of the chapter.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        count(&self.outline, &self.progress)
+    }
+
+    /// Whether no task of this section waits for its learner.
+    pub(crate) fn section_done(&self) -> bool {
+        self.tasks().iter().all(|task| self.progress.tasks.contains_key(&task.name))
+    }
+
+    /// What a fresh sandbox lacks for the tasks that are not solved: those solved ones, in order, on which they build.
+    pub(crate) fn to_redo(&self) -> Vec<String> {
+        let solved = |name: &str| self.progress.tasks.get(name) == Some(&Outcome::Solved);
+        let mut needed = BTreeSet::new();
+        let open = self.outline.tasks().filter(|task| !solved(&task.name));
+        let mut look: Vec<&str> = open.flat_map(|task| &task.after).map(String::as_str).collect();
+        while let Some(name) = look.pop() {
+            if needed.insert(name) {
+                look.extend(self.outline.task(name).iter().flat_map(|task| &task.after).map(String::as_str));
+            }
+        }
+        let redo = |task: &&Task| task.question.is_none() && solved(&task.name) && needed.contains(task.name.as_str());
+        self.outline.tasks().filter(redo).map(|task| task.name.clone()).collect()
+    }
+
+    /// Forgets all that was solved, skipped and shown.
+    pub(crate) fn begin_anew(&mut self) {
+        self.progress = Progress::default();
+        self.missing.clear();
+        self.solutions.clear();
+        self.go(0);
+    }
+}
+
+/// Solved and all tasks of a chapter.
+pub(crate) fn count(outline: &Outline, progress: &Progress) -> (usize, usize) {
+    let solved = |task: &&Task| progress.tasks.get(&task.name) == Some(&Outcome::Solved);
+    (outline.tasks().filter(solved).count(), outline.tasks().count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::sample;
+
+    #[test]
+    fn what_is_done_turns_green_and_the_next_is_chosen() {
+        let mut session = sample::session();
+        assert_eq!(session.due(Scope::Section), ["make", "address"]);
+        assert_eq!(session.task().map(|task| task.name.as_str()), Some("make"));
+        session.judge("make", Verdict::Missing(vec!["box has no namespace `blue`".to_owned()]));
+        assert_eq!(session.missing("make"), ["box has no namespace `blue`"]);
+        assert!(session.judge("make", Verdict::Passed));
+        assert!(!session.judge("make", Verdict::Passed), "it was solved before");
+        assert_eq!((session.missing("make").len(), session.count()), (0, (1, 4)));
+        assert_eq!(session.task().map(|task| task.name.as_str()), Some("address"));
+        assert_eq!(session.due(Scope::Section), ["address"]);
+        assert_eq!(session.due(Scope::Chapter), ["address", "delete"], "questions wait for an answer");
+    }
+
+    #[test]
+    fn a_task_waits_for_those_before_it_unless_they_are_skipped() {
+        let mut session = sample::session();
+        let delete = session.outline.task("delete").unwrap().clone();
+        assert_eq!(session.standing(&delete), Standing::Waits(vec!["Make a namespace".to_owned()]));
+        session.skip();
+        assert_eq!(session.standing(&delete), Standing::Open);
+        session.go_to("make");
+        assert_eq!(session.due(Scope::Chapter), ["make", "address", "delete"], "asked for, skipped tasks count");
+        session.skip();
+        assert_eq!(session.standing(&delete), Standing::Waits(vec!["Make a namespace".to_owned()]));
+    }
+
+    #[test]
+    fn hints_come_one_at_a_time() {
+        let mut session = sample::session();
+        let shown = |session: &Session| session.task().map(|task| session.hints(task).len());
+        assert_eq!(shown(&session), Some(0));
+        assert!(session.hint() && session.hint() && !session.hint());
+        assert_eq!(shown(&session), Some(2));
+    }
+
+    #[test]
+    fn sections_end_at_both_ends() {
+        let mut session = sample::session();
+        assert!(!session.back());
+        assert!(session.next() && !session.next() && session.back());
+        assert_eq!(session.progress.section, 0);
+        session.go(99);
+        assert_eq!(session.progress.section, 1);
+    }
+
+    #[test]
+    fn progress_of_another_version_does_no_harm() {
+        let mut progress = Progress { section: 7, ..Progress::default() };
+        progress.tasks.insert("gone".to_owned(), Outcome::Solved);
+        progress.tasks.insert("make".to_owned(), Outcome::Solved);
+        progress.hints.insert("make".to_owned(), 9);
+        let session = Session::new("sample", sample::outline(), progress);
+        assert_eq!((session.progress.section, session.count()), (1, (1, 4)));
+        assert_eq!(session.hints(session.outline.task("make").unwrap()).len(), 2);
+        assert!(session.progress.tasks.contains_key("gone"), "an older version may have it yet");
+    }
+
+    #[test]
+    fn a_fresh_sandbox_lacks_what_open_tasks_build_on() {
+        let mut session = sample::session();
+        assert!(session.to_redo().is_empty());
+        session.judge("make", Verdict::Passed);
+        session.judge("address", Verdict::Passed);
+        assert_eq!(session.to_redo(), ["make"], "nothing builds on `address`");
+        session.judge("delete", Verdict::Passed);
+        assert!(session.to_redo().is_empty());
+        session.begin_anew();
+        assert_eq!(session.progress, Progress::default());
+    }
+}

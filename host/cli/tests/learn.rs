@@ -1,0 +1,169 @@
+//! A learner's way through a chapter: on a terminal, and line by line.
+
+#![allow(clippy::unwrap_used, reason = "these are parts of tests")]
+
+mod common;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::LazyLock;
+
+use common::terminal::Terminal;
+use common::{Home, Ran};
+use serde_json::{Value, json};
+
+/// The chapter of tests/lesson, built as its author would.
+static LESSON: LazyLock<String> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/lesson");
+    let built = knetsim_lab::package::build(&folder, None).unwrap();
+    built.path.to_str().unwrap().to_owned()
+});
+
+fn progress(home: &Home) -> Value {
+    let file = home.0.path().join("data/knetsim/progress.json");
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
+/// Types lines to `learn --plain`, and gives what it said.
+fn line_by_line(home: &Home, arguments: &[&str], lines: &str) -> Ran {
+    let mut learn = home.command(&["learn", "--plain"]);
+    learn.args(arguments).arg(&*LESSON).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut learn = learn.spawn().unwrap();
+    learn.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    Ran::from(learn.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_chapter_from_its_beginning_to_its_end() {
+    let home = Home::new();
+    let mut learner = Terminal::open(&home, &["learn", "--yes", &LESSON]);
+    learner.sees("lesson 0.1.0 asks for");
+    learner.sees("○ Make a namespace");
+    learner.sees("box has no namespace mine yet");
+
+    // What is done in another terminal turns green here.
+    home.must(&["exec", "box", "--", "ip", "netns", "add", "mine"]);
+    learner.sees("1 of 3 tasks");
+    learner.sees("✓ Make a namespace");
+
+    // A shell, where Ctrl-C and Ctrl-D are the shell's.
+    learner.press("t");
+    learner.sees("A shell on:");
+    learner.press("box\r");
+    learner.sees("box:~#");
+    learner.press("\u{3}");
+    learner.sees("box:~#");
+    learner.press("ip -n mine link set lo up\r\u{4}");
+    learner.sees("✓ Bring its loopback up");
+
+    // Commands of the text, by their number.
+    learner.press("1");
+    learner.sees("box# ip netns list");
+    learner.sees("Done. Any key");
+    learner.press(" ");
+    learner.sees("○ Its number");
+
+    // A wrong answer, an answer of the wrong kind, the solution, the right answer.
+    learner.press("a12\r");
+    learner.sees("12 is not it");
+    learner.press("amany\r");
+    learner.sees("many is no whole number");
+    learner.press("\u{1b}");
+    learner.sees("q quit");
+    learner.press("s");
+    learner.sees("Show the answer to: Its number?");
+    learner.press("y");
+    let shown = loop {
+        let shown = learner.sees("The answer: ");
+        if let Some((number, _)) = shown.split_once('\n') {
+            break number.trim().to_owned();
+        }
+    };
+    learner.press(&format!("a{shown}\r"));
+    learner.sees("The whole chapter is solved");
+    learner.press("q");
+    assert_eq!(learner.ended(), Some(0), "{}", learner.text());
+
+    assert_eq!(home.must(&["ls", "-o", "name"]), "", "a sandbox is left");
+    let solved = json!({"make": "solved", "loopback": "solved", "inode": "solved"});
+    assert_eq!(progress(&home)["chapters"]["lesson"]["tasks"], solved);
+}
+
+#[test]
+fn a_reset_makes_a_new_sandbox_and_keeps_what_is_solved() {
+    let home = Home::new();
+    let mut learner = Terminal::open(&home, &["learn", "--yes", &LESSON]);
+    learner.sees("box has no namespace mine yet");
+    home.must(&["exec", "box", "--", "ip", "netns", "add", "mine"]);
+    learner.sees("✓ Make a namespace");
+    home.must(&["exec", "box", "--", "ip", "netns", "add", "other"]);
+    let mut shell = Terminal::open(&home, &["shell", "box"]);
+    shell.sees("box:~#");
+
+    learner.press("r");
+    learner.sees("A new sandbox?");
+    learner.press("y");
+    shell.sees("the sandbox ended the connection");
+    shell.ended();
+    learner.sees("✓ Make a namespace");
+    learner.sees("lo is down in mine");
+    assert_eq!(home.must(&["exec", "box", "ip", "netns", "list"]), "mine\n", "what others build on is there again");
+
+    learner.press("r");
+    learner.sees("A new sandbox?");
+    learner.press("a");
+    learner.sees("box has no namespace mine yet");
+    assert_eq!(progress(&home)["chapters"]["lesson"]["tasks"], json!({}));
+    learner.press("q");
+    assert_eq!(learner.ended(), Some(0));
+}
+
+#[test]
+fn a_signal_gives_the_terminal_back() {
+    let home = Home::new();
+    let mut learner = Terminal::open(&home, &["learn", "--yes", &LESSON]);
+    learner.sees("box has no namespace mine yet");
+    learner.signal("TERM");
+    assert_eq!(learner.ended(), Some(143));
+    assert!(learner.raw().ends_with("\u{1b}[?25h\u{1b}[?1049l"), "{:?}", learner.raw());
+    assert_eq!(home.must(&["ls", "-o", "name"]), "", "a sandbox is left");
+}
+
+#[test]
+fn line_by_line_it_is_the_same() {
+    let home = Home::new();
+    let refused = line_by_line(&home, &[], "quit\n");
+    assert_eq!(refused.status, 5, "{}", refused.err);
+    assert!(refused.err.contains("--yes"), "{}", refused.err);
+
+    let lines = "check\nhint\nanswer 5\nsolution\nyes\nrun 1\nskip\nlist\nshell box\nnonsense\n";
+    let ran = line_by_line(&home, &["--yes"], lines);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    for words in [
+        "A namespace by hand: 10 minutes, 0 of 3 tasks solved",
+        "Make a namespace: box has no namespace mine yet",
+        "ip netns makes them.",
+        "The chosen task is no question",
+        "Solved: Make a namespace (1 of 3)",
+        "box# ip netns list\nmine\n",
+        "Skipped: Bring its loopback up",
+        "skipped  section 1: Bring its loopback up",
+        "open a shell in another one",
+        "There is no `nonsense`",
+    ] {
+        assert!(ran.out.contains(words), "{words} is not in\n{}", ran.out);
+    }
+    assert!(!ran.out.contains('\u{1b}'), "escape sequences in a pipe");
+    let listed: Value = serde_json::from_str(&home.must(&["learn", "-o", "json"])).unwrap();
+    let lesson = listed.as_array().unwrap().iter().find(|row| row["name"] == "lesson").unwrap();
+    assert_eq!((&lesson["solved"], &lesson["tasks"], &lesson["minutes"]), (&json!(1), &json!(3), &json!(10)));
+}
+
+#[test]
+fn a_chapter_that_is_not_there_is_named() {
+    let home = Home::new();
+    let ran = home.run(&["learn", "nothing"]);
+    assert_eq!(ran.status, 3);
+    assert!(ran.err.contains("there is no chapter `nothing`"), "{}", ran.err);
+}
