@@ -25,32 +25,32 @@ pub(crate) struct Fabric {
 
 impl Fabric {
     /// Makes `t0` in an empty namespace.
-    pub(crate) async fn start(namespace: NetNs) -> Result<Self, KernelError> {
+    pub(crate) fn start(namespace: NetNs) -> Result<Self, KernelError> {
         // Nobody speaks IPv6 here, and its multicast on a bridge of a thousand ports costs seconds.
         namespace.write_sysctls(&[("net/ipv6/conf/default/disable_ipv6", "1")])?;
         let netlink = namespace.netlink()?;
-        netlink.add_bridge(&Bridge { name: TOP_SWITCH, up: true, ..Bridge::default() }).await?;
+        netlink.add_bridge(&Bridge { name: TOP_SWITCH, up: true, ..Bridge::default() })?;
         Ok(Fabric { namespace, netlink })
     }
 
     /// Makes a cluster's switch and ties it to `t0`. When it fails, [`Fabric::remove_switch`] takes away what it left.
     pub(crate) async fn add_switch(&self, cluster: &ClusterName) -> Result<(), KernelError> {
-        let (top, (upper, lower)) = (self.index(TOP_SWITCH).await?, uplink(cluster));
+        let (top, (upper, lower)) = (self.index(TOP_SWITCH)?, uplink(cluster));
         let switch =
-            self.netlink.add_bridge(&Bridge { name: &cluster.switch(), up: true, ..Bridge::default() }).await?;
+            self.netlink.add_bridge(&Bridge { name: &cluster.switch(), up: true, ..Bridge::default() })?;
         let veth = Veth { name: &upper, peer_name: &lower, master: Some(top), up: true, ..Veth::default() };
-        let ends = self.netlink.add_veth(&veth).await?;
+        let ends = self.netlink.add_veth(&veth)?;
         let inside = [Request::set_master(ends.peer_index, Some(switch)), Request::set_up(ends.peer_index, true)];
-        self.netlink.apply(inside).await?;
+        self.netlink.apply(inside)?;
         self.netlink.wait_running(ends.index).await?;
         self.netlink.wait_running(ends.peer_index).await
     }
 
     /// Removes a cluster's switch. Can be repeated.
-    pub(crate) async fn remove_switch(&self, cluster: &ClusterName) -> Result<(), KernelError> {
+    pub(crate) fn remove_switch(&self, cluster: &ClusterName) -> Result<(), KernelError> {
         for name in [uplink(cluster).0, cluster.switch()] {
-            if let Some(link) = self.netlink.link(&name).await? {
-                self.netlink.delete_link(link.index).await?;
+            if let Some(link) = self.netlink.link(&name)? {
+                self.netlink.delete_link(link.index)?;
             }
         }
         Ok(())
@@ -61,14 +61,14 @@ impl Fabric {
         let switch = node.name.cluster().map_or(TOP_SWITCH.to_owned(), |cluster| cluster.switch());
         let veth = Veth {
             name: node.name.as_str(),
-            master: Some(self.index(&switch).await?),
+            master: Some(self.index(&switch)?),
             up: true,
             peer_name: ETH0,
             peer_index: Some(ETH0_INDEX),
             peer_namespace: Some(namespace),
             ..Veth::default()
         };
-        let port = self.netlink.add_veth(&veth).await?.index;
+        let port = self.netlink.add_veth(&veth)?.index;
         let address = ipnet::IpNet::new_assert(node.address.into(), underlay::PREFIX);
         let mut inside = vec![Request::set_up(ETH0_INDEX, true), Request::add_address(ETH0_INDEX, address)];
         let to = match node.name.kind() {
@@ -81,21 +81,21 @@ impl Fabric {
         if let Some(to) = to {
             inside.push(Request::replace_route(&RouteSpec { device: Some(ETH0_INDEX), ..RouteSpec::to(to) }));
         }
-        netlink.apply(inside).await?;
+        netlink.apply(inside)?;
         // What a node sends before its port forwards is lost, and ARP tries again only after a second.
         self.netlink.wait_running(port).await
     }
 
     /// Unplugs a node, so that its name is free at once: its namespace goes later. Can be repeated.
-    pub(crate) async fn leave(&self, node: &str) -> Result<(), KernelError> {
-        match self.netlink.link(node).await? {
-            Some(port) => self.netlink.delete_link(port.index).await,
+    pub(crate) fn leave(&self, node: &str) -> Result<(), KernelError> {
+        match self.netlink.link(node)? {
+            Some(port) => self.netlink.delete_link(port.index),
             None => Ok(()),
         }
     }
 
-    async fn index(&self, name: &str) -> Result<u32, KernelError> {
-        let link = self.netlink.link(name).await?;
+    fn index(&self, name: &str) -> Result<u32, KernelError> {
+        let link = self.netlink.link(name)?;
         link.map(|link| link.index)
             .ok_or_else(|| KernelError::answer(format!("look up link {name}"), "there is no such link"))
     }

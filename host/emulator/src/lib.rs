@@ -62,7 +62,7 @@ impl Emulator {
     /// The kernel refused.
     pub async fn start(name: &str, sandbox: Sandbox) -> Result<Self, Failure> {
         let failed = |error: &dyn std::error::Error| Failure::failed("start the emulator", error);
-        let fabric = Fabric::start(sandbox.base().clone()).await.map_err(|error| failed(&error))?;
+        let fabric = Fabric::start(sandbox.base().clone()).map_err(|error| failed(&error))?;
         let history = Arc::new(History::new());
         let names = Names::start(history.clone()).map_err(|error| failed(&error))?;
         let inner = Inner {
@@ -93,7 +93,7 @@ impl Emulator {
     async fn change(&self, operation: Operation, owner: Owner) -> Result<(), Failure> {
         let _turn = self.inner.changes.lock().await;
         match &operation {
-            Operation::SetLink { interface, up } => self.set_link(interface, *up).await,
+            Operation::SetLink { interface, up } => self.set_link(interface, *up),
             Operation::SetRepair { worker, on } => self.set_repair(worker, *on),
             _ => {
                 let plan = Planner::plan(self.state().view(), &operation, owner)?;

@@ -199,7 +199,7 @@ impl Emulator {
             Some(Role::Etcd(daemon)) => daemon.stop(Duration::ZERO).await.map_err(|error| failed(&error)),
             Some(Role::Scratch) | None => Ok(()),
         };
-        let left = self.fabric().leave(name.as_str()).await.map_err(|error| failed(&error));
+        let left = self.fabric().leave(name.as_str()).map_err(|error| failed(&error));
         node.iter().for_each(|node| self.inner.captures.end_in(&node.place.netns));
         let deleted = self.sandbox().delete_node(name).await.map_err(|error| failed(&error));
         if node.is_some() {
@@ -224,7 +224,7 @@ impl Emulator {
     /// Deletes what is left of a cluster when its nodes are gone. Can be repeated.
     pub(crate) async fn delete_cluster(&self, name: &ClusterName) -> Result<(), Failure> {
         let there = self.state().clusters.remove(name).is_some();
-        let removed = self.fabric().remove_switch(name).await;
+        let removed = self.fabric().remove_switch(name);
         if there {
             self.deleted("cluster", name.as_str());
         }
@@ -262,7 +262,7 @@ impl Emulator {
         // No agent starts before the last old lease is gone: it would lead there.
         try_join_all(workers.iter().map(async |(node, agent)| {
             agent.release().await.map_err(|error| failed(&error))?;
-            remove_bridge(&node.netlink).await.map_err(|error| failed(&error))
+            remove_bridge(&node.netlink).map_err(|error| failed(&error))
         }))
         .await?;
         let agents: Vec<_> = workers.into_iter().map(|(_, agent)| agent).collect();
@@ -273,13 +273,13 @@ impl Emulator {
     }
 
     /// `ip link set DEV up|down`.
-    pub(crate) async fn set_link(&self, interface: &InterfaceRef, up: bool) -> Result<(), Failure> {
+    pub(crate) fn set_link(&self, interface: &InterfaceRef, up: bool) -> Result<(), Failure> {
         let namespace = self.namespace(&interface.target)?;
-        let set = namespace.with_netlink(async |netlink| match netlink.link(&interface.interface).await? {
-            Some(link) => netlink.set_up(link.index, up).await.map(|()| true),
+        let set = namespace.netlink().and_then(|netlink| match netlink.link(&interface.interface)? {
+            Some(link) => netlink.set_up(link.index, up).map(|()| true),
             None => Ok(false),
         });
-        match set.await.and_then(|set| set) {
+        match set {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::not_found(format!("there is no interface {interface}"))),
             Err(error) => Err(Failure::failed(format!("set link {interface}"), &error)),
@@ -309,9 +309,9 @@ fn write_cni_files(node: &NodeName, folder: &Dir) -> std::io::Result<()> {
 }
 
 /// The bridge that CNI made bears the old subnet's gateway; the next container makes a new one.
-async fn remove_bridge(netlink: &Netlink) -> Result<(), KernelError> {
-    match netlink.link("cni0").await? {
-        Some(bridge) => netlink.delete_link(bridge.index).await,
+fn remove_bridge(netlink: &Netlink) -> Result<(), KernelError> {
+    match netlink.link("cni0")? {
+        Some(bridge) => netlink.delete_link(bridge.index),
         None => Ok(()),
     }
 }

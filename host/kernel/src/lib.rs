@@ -17,4 +17,4 @@ pub mod sysctl;
 pub mod title;
 
 pub use error::KernelError;
-pub use netns::NetNs;
+pub use netns::{NetNs, Visitor};

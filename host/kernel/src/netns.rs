@@ -5,16 +5,14 @@
 //!
 //! As commands: `ip netns exec NAME ...`, `nsenter --net=FILE ...`, `sysctl -w KEY=VALUE`.
 
-use std::future::Future;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
 use std::{fmt, io, thread};
 
-use futures::future::{Either, select};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use nix::sys::stat::fstat;
@@ -90,11 +88,7 @@ impl NetNs {
 
     /// Does `work` inside, on a scratch thread that ends before this returns. Blocks: for short work.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, KernelError> {
-        let enter_and_work = || self.enter().map(|()| work());
-        thread::scope(|scope| {
-            let thread = scratch().spawn_scoped(scope, enter_and_work).map_err(KernelError::doing(SPAWN))?;
-            thread.join().unwrap_or_else(|panic| resume_unwind(panic))
-        })
+        Visitor::run(|visitor| visitor.enter(self).map(|()| work()))?
     }
 
     /// As [`NetNs::run`], for work that takes longer than a millisecond: does not block the caller's thread.
@@ -110,30 +104,9 @@ impl NetNs {
         answered.await.map_err(|_| KernelError::answer(format!("work in {self}"), "its thread panicked"))?
     }
 
-    /// An rtnetlink socket made inside, driven by a task of the current tokio runtime until the last
-    /// clone of the handle is dropped. It keeps the namespace alive.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
+    /// An rtnetlink socket made inside. It keeps the namespace alive.
     pub fn netlink(&self) -> Result<Netlink, KernelError> {
-        Netlink::start(self)
-    }
-
-    /// As [`NetNs::netlink`], for one short job: no task is started, nothing is left when `work` ends.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    pub async fn with_netlink<T, F: Future<Output = T>>(
-        &self,
-        work: impl FnOnce(Netlink) -> F,
-    ) -> Result<T, KernelError> {
-        let (connection, netlink) = Netlink::connect(self)?;
-        let work = pin!(work(netlink));
-        match select(work, connection).await {
-            Either::Left((result, _)) => Ok(result),
-            // The socket failed: what the work asks from now on fails with that.
-            Either::Right(((), work)) => Ok(work.await),
-        }
+        self.run(Netlink::here)?
     }
 
     /// A TCP connection from inside.
@@ -164,6 +137,26 @@ impl NetNs {
 
     fn enter(&self) -> Result<(), KernelError> {
         setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(KernelError::doing(format!("enter {self}")))
+    }
+}
+
+/// A scratch thread, for work in several namespaces one after the other. It can't leave its thread.
+#[derive(Debug)]
+pub struct Visitor(PhantomData<*const ()>);
+
+impl Visitor {
+    /// Does `work` on a scratch thread that ends before this returns. Blocks: for short work.
+    pub fn run<T: Send>(work: impl FnOnce(&Visitor) -> T + Send) -> Result<T, KernelError> {
+        thread::scope(|scope| {
+            let work = || work(&Visitor(PhantomData));
+            let thread = scratch().spawn_scoped(scope, work).map_err(KernelError::doing(SPAWN))?;
+            Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        })
+    }
+
+    /// Goes on in that namespace.
+    pub fn enter(&self, namespace: &NetNs) -> Result<(), KernelError> {
+        namespace.enter()
     }
 }
 

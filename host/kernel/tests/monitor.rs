@@ -134,15 +134,15 @@ fn an_overrun_is_told() {
     in_namespaces(async || {
         let namespace = new_namespace();
         let netlink = namespace.netlink().unwrap();
-        let device = netlink.add_bridge(&Bridge { name: "br0", up: true, ..Bridge::default() }).await.unwrap();
+        let device = netlink.add_bridge(&Bridge { name: "br0", up: true, ..Bridge::default() }).unwrap();
         let mut monitor = Monitor::start(&namespace).await.unwrap();
         let network = |number: u32| Ipv4Net::new_assert(Ipv4Addr::from(0x0b00_0000 + (number << 8)), 24);
         let route = |number| RouteSpec { device: Some(device), ..RouteSpec::to(network(number)) };
-        netlink.apply((0..MANY).map(|number| Request::replace_route(&route(number)))).await.unwrap();
-        let missed = netlink.add_bridge(&Bridge { name: "missed", ..Bridge::default() }).await.unwrap();
+        netlink.apply((0..MANY).map(|number| Request::replace_route(&route(number)))).unwrap();
+        let missed = netlink.add_bridge(&Bridge { name: "missed", ..Bridge::default() }).unwrap();
         let told = until(&mut monitor, "lost history").await;
         assert!(told.len() < MANY as usize, "{}", told.len());
-        netlink.delete_link(missed).await.unwrap();
+        netlink.delete_link(missed).unwrap();
         until(&mut monitor, "gone link missed").await;
     });
 }

@@ -14,7 +14,7 @@ use knetsim_kernel::packets::{Frame, PacketSocket};
 async fn two() -> (NetNs, NetNs) {
     let (near, far) = (new_namespace(), new_namespace());
     let veth = Veth { name: "a", peer_name: "b", peer_namespace: Some(&far), ..Veth::default() };
-    near.netlink().unwrap().add_veth(&veth).await.unwrap();
+    near.netlink().unwrap().add_veth(&veth).unwrap();
     for (namespace, name, address) in [(&near, "a", "10.9.0.1/24"), (&far, "b", "10.9.0.2/24")] {
         run_in(namespace, &["ip", "address", "add", address, "dev", name]);
         run_in(namespace, &["ip", "link", "set", "dev", name, "up"]);

@@ -87,7 +87,7 @@ impl Entry {
 
 impl Device {
     /// Makes the device, or takes the one that is there where it fits. It bears `mac`, where that is given.
-    pub(crate) async fn ensure(
+    pub(crate) fn ensure(
         netlink: &Netlink,
         config: &FlannelConfig,
         local: Ipv4Addr,
@@ -95,9 +95,9 @@ impl Device {
     ) -> Result<Self, KernelError> {
         let backend = &config.backend;
         let name = format!("flannel.{}", backend.vni);
-        let underlay = netlink.link(UNDERLAY).await?;
+        let underlay = netlink.link(UNDERLAY)?;
         let underlay = underlay.ok_or_else(|| KernelError::answer(format!("make {name}"), "there is no eth0"))?;
-        let on_link = netlink.addresses().await?.into_iter().filter(|there| there.interface == UNDERLAY);
+        let on_link = netlink.addresses()?.into_iter().filter(|there| there.interface == UNDERLAY);
         let mut device = Device {
             index: 0,
             mac: mac.unwrap_or(Mac([0; 6])),
@@ -110,9 +110,9 @@ impl Device {
             direct: on_link.filter(|_| backend.direct_routing).filter_map(network).collect(),
             name,
         };
-        let there = match netlink.link(&device.name).await? {
+        let there = match netlink.link(&device.name)? {
             Some(link) if device.misfit(&link).is_none() => link,
-            other => device.replace(netlink, other, mac).await?,
+            other => device.replace(netlink, other, mac)?,
         };
         device.index = there.index;
         if mac.is_none() {
@@ -122,9 +122,9 @@ impl Device {
         Ok(device)
     }
 
-    async fn replace(&self, netlink: &Netlink, old: Option<Link>, mac: Option<Mac>) -> Result<Link, KernelError> {
+    fn replace(&self, netlink: &Netlink, old: Option<Link>, mac: Option<Mac>) -> Result<Link, KernelError> {
         if let Some(old) = old {
-            netlink.delete_link(old.index).await?;
+            netlink.delete_link(old.index)?;
         }
         let spec = VxlanSpec {
             name: &self.name,
@@ -137,9 +137,9 @@ impl Device {
             mac,
             mtu: Some(self.mtu),
         };
-        netlink.add_vxlan(&spec).await?;
+        netlink.add_vxlan(&spec)?;
         let gone = || KernelError::answer(format!("make {}", self.name), "it was gone at once");
-        netlink.link(&self.name).await?.ok_or_else(gone)
+        netlink.link(&self.name)?.ok_or_else(gone)
     }
 
     /// What of a device can't be changed and is not as it should be, in words.
@@ -158,14 +158,14 @@ impl Device {
     }
 
     /// Gives the device its address, the first of its subnet, and no other of the pod network; and sets it up.
-    pub(crate) async fn set_address(&self, netlink: &Netlink, subnet: Ipv4Net) -> Result<(), KernelError> {
+    pub(crate) fn set_address(&self, netlink: &Netlink, subnet: Ipv4Net) -> Result<(), KernelError> {
         let wanted = IpAddr::from(subnet.network());
-        let all = netlink.addresses().await?.into_iter();
+        let all = netlink.addresses()?.into_iter();
         let others =
             all.filter(|there| there.interface == self.name && there.address.is_ipv4() && there.address != wanted);
         let remove =
             others.map(|there| Request::delete_address(self.index, IpNet::new_assert(there.address, there.prefix)));
-        netlink.apply(remove.chain(self.address(subnet))).await
+        netlink.apply(remove.chain(self.address(subnet)))
     }
 
     pub(crate) fn address(&self, subnet: Ipv4Net) -> [Request; 2] {

@@ -52,14 +52,14 @@ pub(crate) enum Drift {
 
 impl Seen {
     /// Asks the kernel.
-    pub(crate) async fn read(netlink: &Netlink, device: &Device) -> Result<Self, KernelError> {
-        let Some(link) = netlink.link(&device.name).await? else { return Ok(Seen::default()) };
+    pub(crate) fn read(netlink: &Netlink, device: &Device) -> Result<Self, KernelError> {
+        let Some(link) = netlink.link(&device.name)? else { return Ok(Seen::default()) };
         Ok(Seen {
             link: Some(link),
-            addresses: netlink.addresses().await?,
-            routes: netlink.routes().await?,
-            neighbours: netlink.neighbours().await?,
-            fdb: netlink.fdb().await?,
+            addresses: netlink.addresses()?,
+            routes: netlink.routes()?,
+            neighbours: netlink.neighbours()?,
+            fdb: netlink.fdb()?,
         })
     }
 }

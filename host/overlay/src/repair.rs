@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use knetsim_kernel::KernelError;
-use knetsim_kernel::netlink::Request;
 use knetsim_model::chain;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -31,7 +30,7 @@ impl Inner {
             }
             let mut overlay = self.overlay.lock().await;
             let Some(overlay) = overlay.as_mut().filter(|overlay| overlay.established) else { continue };
-            let drift = match self.settle(overlay, self.repair.load(Ordering::Relaxed)).await {
+            let drift = match self.settle(overlay, self.repair.load(Ordering::Relaxed)) {
                 Ok(drift) => self.words(overlay, &drift),
                 Err(error) => vec![chain(&error)],
             };
@@ -40,13 +39,12 @@ impl Inner {
     }
 
     /// Makes the kernel have exactly what should be, and sees that it does.
-    pub(crate) async fn establish(&self, overlay: &mut Overlay) -> Result<(), AgentError> {
+    pub(crate) fn establish(&self, overlay: &mut Overlay) -> Result<(), AgentError> {
         let (netlink, device) = (&self.spec.netlink, &overlay.device);
-        let seen = Seen::read(netlink, device).await?;
+        let seen = Seen::read(netlink, device)?;
         let left = strangers(device, &overlay.peers, &seen);
-        let removals: Vec<Request> = left.iter().flat_map(|drift| drift.mend(device, overlay.lease.subnet)).collect();
-        netlink.apply(removals).await?;
-        let drift = self.settle(overlay, true).await?;
+        netlink.apply(left.iter().flat_map(|drift| drift.mend(device, overlay.lease.subnet)))?;
+        let drift = self.settle(overlay, true)?;
         if !drift.is_empty() {
             return Err(AgentError::Drift(self.words(overlay, &drift).join("; ")));
         }
@@ -56,12 +54,12 @@ impl Inner {
     }
 
     /// Compares, and mends if `repair`. Gives what differs in the end.
-    async fn settle(&self, overlay: &mut Overlay, repair: bool) -> Result<Vec<Drift>, KernelError> {
+    fn settle(&self, overlay: &mut Overlay, repair: bool) -> Result<Vec<Drift>, KernelError> {
         let netlink = &self.spec.netlink;
         let mut rounds = 0;
         loop {
             let subnet = overlay.lease.subnet;
-            let seen = Seen::read(netlink, &overlay.device).await?;
+            let seen = Seen::read(netlink, &overlay.device)?;
             let drift = compare(&overlay.device, subnet, &overlay.peers, &seen);
             if drift.is_empty() || !repair || rounds == ROUNDS {
                 return Ok(drift);
@@ -71,11 +69,11 @@ impl Inner {
             }
             if drift.iter().any(Drift::needs_device) {
                 let mac = Some(overlay.device.mac);
-                overlay.device = Device::ensure(netlink, &overlay.config, self.spec.public_ip, mac).await?;
-                overlay.device.set_address(netlink, subnet).await?;
+                overlay.device = Device::ensure(netlink, &overlay.config, self.spec.public_ip, mac)?;
+                overlay.device.set_address(netlink, subnet)?;
             } else {
                 let mends = drift.iter().flat_map(|drift| drift.mend(&overlay.device, subnet));
-                netlink.apply(mends.collect::<Vec<Request>>()).await?;
+                netlink.apply(mends)?;
             }
             rounds += 1;
         }
@@ -101,9 +99,8 @@ impl Inner {
         let Overlay { device, peers, .. } = &overlay;
         // Most would go with the device; direct routes would stay.
         let entries = peers.values().flat_map(|peer| device.entries(peer));
-        let removals: Vec<Request> = entries.map(|entry| device.remove(&entry)).collect();
-        let removed = self.spec.netlink.apply(removals).await;
-        self.spec.netlink.delete_link(device.index).await?;
+        let removed = self.spec.netlink.apply(entries.map(|entry| device.remove(&entry)));
+        self.spec.netlink.delete_link(device.index)?;
         removed
     }
 }

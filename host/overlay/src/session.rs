@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use knetsim_kernel::files;
-use knetsim_kernel::netlink::Request;
 use knetsim_model::chain;
 use knetsim_model::flannel::{FlannelConfig, Lease, LeaseValue, SubnetEnv, VxlanData};
 use knetsim_model::inventory::Health;
@@ -96,7 +95,7 @@ impl Inner {
     async fn begin(&self) -> Result<(Overlay, Leases), AgentError> {
         let config = self.spec.etcd.config().await?;
         config.validate()?;
-        let device = Device::ensure(&self.spec.netlink, &config, self.spec.public_ip, None).await?;
+        let device = Device::ensure(&self.spec.netlink, &config, self.spec.public_ip, None)?;
         self.log.info(&format!("Found network config - Backend type: {}", config.backend.kind));
         self.log.info(&format!(
             "VXLAN config: VNI={} Port={} GBP=false Learning={} DirectRouting={}",
@@ -150,7 +149,7 @@ impl Inner {
 
     /// Gives the device the lease's address, and tells CNI's plugin.
     async fn take_up(&self, config: &FlannelConfig, device: &Device, lease: &Lease) -> Result<(), AgentError> {
-        device.set_address(&self.spec.netlink, lease.subnet).await?;
+        device.set_address(&self.spec.netlink, lease.subnet)?;
         let first = u32::from(lease.subnet.network()) + 1;
         let subnet = Ipv4Net::new_assert(first.into(), lease.subnet.prefix_len());
         let env = SubnetEnv { network: config.network, subnet, mtu: device.mtu };
@@ -179,7 +178,7 @@ impl Inner {
             }
         } else {
             overlay.peers = peers;
-            self.establish(overlay).await?;
+            self.establish(overlay)?;
             self.log.info(&format!("Running backend, leading to {} other nodes", overlay.peers.len()));
         }
         self.say(overlay);
@@ -225,7 +224,6 @@ impl Inner {
         let remove =
             before.iter().filter(|old| !after.iter().any(|new| new.replaces(old))).map(|entry| device.remove(entry));
         let add = after.iter().filter(|entry| !before.contains(entry)).map(|entry| device.add(entry));
-        let requests: Vec<Request> = remove.chain(add).collect();
         match (&old, &new) {
             (_, Some(Peer { subnet, public_ip, mac })) => {
                 self.log.info(&format!("adding subnet: {subnet} PublicIP: {public_ip} VtepMAC: {mac}"));
@@ -235,7 +233,7 @@ impl Inner {
             }
             (None, None) => {}
         }
-        if let Err(error) = self.spec.netlink.apply(requests).await {
+        if let Err(error) = self.spec.netlink.apply(remove.chain(add)) {
             self.log.error(&chain(&error));
             self.look.notify_one();
         }

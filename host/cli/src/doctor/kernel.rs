@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use knetsim_kernel::mounts::{INERT, READ_ONLY, Tree};
 use knetsim_kernel::namespaces::{Forked, IdRange, Spaces, become_root, fork_into, write_id_maps};
 use knetsim_kernel::netlink::{Bridge, Netlink, Veth, VxlanSpec};
-use knetsim_kernel::{KernelError, NetNs};
+use knetsim_kernel::KernelError;
 use serde::{Deserialize, Serialize};
 
 use super::{Check, State, machine, programs};
@@ -141,23 +141,20 @@ fn mounted(kind: &str) -> Result<(), String> {
 }
 
 fn devices() -> Result<Vec<Result<(), String>>, String> {
-    let runtime = crate::sandboxes::runtime().map_err(|error| format!("{error:#}"))?;
-    runtime.block_on(async {
-        let netlink = NetNs::current().and_then(|here| here.netlink()).map_err(|error| error.to_string())?;
-        let (bridge, veth, vxlan) = (bridge(&netlink).await, veth(&netlink).await, vxlan(&netlink).await);
-        Ok([bridge, veth, vxlan].into_iter().map(|made| made.map_err(|error| error.to_string())).collect())
-    })
+    let netlink = Netlink::here().map_err(|error| error.to_string())?;
+    let made = [bridge(&netlink), veth(&netlink), vxlan(&netlink)];
+    Ok(made.into_iter().map(|made| made.map_err(|error| error.to_string())).collect())
 }
 
-async fn bridge(netlink: &Netlink) -> Result<(), KernelError> {
-    netlink.add_bridge(&Bridge { name: "b0", ..Bridge::default() }).await.map(drop)
+fn bridge(netlink: &Netlink) -> Result<(), KernelError> {
+    netlink.add_bridge(&Bridge { name: "b0", ..Bridge::default() }).map(drop)
 }
 
-async fn veth(netlink: &Netlink) -> Result<(), KernelError> {
-    netlink.add_veth(&Veth { name: "v0", peer_name: "v1", ..Veth::default() }).await.map(drop)
+fn veth(netlink: &Netlink) -> Result<(), KernelError> {
+    netlink.add_veth(&Veth { name: "v0", peer_name: "v1", ..Veth::default() }).map(drop)
 }
 
-async fn vxlan(netlink: &Netlink) -> Result<(), KernelError> {
+fn vxlan(netlink: &Netlink) -> Result<(), KernelError> {
     let local = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     let spec = VxlanSpec {
         name: "x0",
@@ -170,7 +167,7 @@ async fn vxlan(netlink: &Netlink) -> Result<(), KernelError> {
         mac: None,
         mtu: None,
     };
-    netlink.add_vxlan(&spec).await.map(drop)
+    netlink.add_vxlan(&spec).map(drop)
 }
 
 fn nft(script: &str) -> Result<(), String> {

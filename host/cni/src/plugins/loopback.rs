@@ -12,11 +12,11 @@ use crate::result::{AddResult, Interface, Ip};
 
 const NAME: &str = "lo";
 
-pub(super) async fn run(call: Call<'_>) -> Result<Option<AddResult>, Error> {
+pub(super) fn run(call: Call<'_>) -> Result<Option<AddResult>, Error> {
     match call.command {
-        Command::Add => add(call).await.map(Some),
+        Command::Add => add(call).map(Some),
         Command::Check => {
-            let link = call.attachment.namespace()?.with_netlink(async |netlink| netlink.link(NAME).await).await??;
+            let link = call.attachment.namespace()?.netlink()?.link(NAME)?;
             match link {
                 Some(link) if link.up => Ok(None),
                 _ => Err(Error::Failed("the loopback interface is down".to_owned())),
@@ -24,7 +24,7 @@ pub(super) async fn run(call: Call<'_>) -> Result<Option<AddResult>, Error> {
         }
         Command::Del => {
             if let Some(inside) = &call.attachment.netns {
-                inside.with_netlink(async |netlink| set_up(&netlink, false).await).await??;
+                set_up(&inside.netlink()?, false)?;
             }
             Ok(None)
         }
@@ -32,12 +32,10 @@ pub(super) async fn run(call: Call<'_>) -> Result<Option<AddResult>, Error> {
     }
 }
 
-async fn add(call: Call<'_>) -> Result<AddResult, Error> {
-    let work = async |netlink: Netlink| -> Result<_, Error> {
-        set_up(&netlink, true).await?;
-        Ok(netlink.addresses().await?)
-    };
-    let addresses = call.attachment.namespace()?.with_netlink(work).await??;
+fn add(call: Call<'_>) -> Result<AddResult, Error> {
+    let netlink = call.attachment.namespace()?.netlink()?;
+    set_up(&netlink, true)?;
+    let addresses = netlink.addresses()?;
     if let Some(previous) = config::previous(call.config)? {
         return Ok(previous);
     }
@@ -59,7 +57,7 @@ fn ip(address: IpAddr, prefix: u8) -> Option<Ip> {
     Some(Ip { address, gateway: None, interface: Some(0) })
 }
 
-async fn set_up(netlink: &Netlink, up: bool) -> Result<(), Error> {
-    let link = netlink.link(NAME).await?.ok_or_else(|| Error::Failed("there is no interface lo".to_owned()))?;
-    Ok(netlink.set_up(link.index, up).await?)
+fn set_up(netlink: &Netlink, up: bool) -> Result<(), Error> {
+    let link = netlink.link(NAME)?.ok_or_else(|| Error::Failed("there is no interface lo".to_owned()))?;
+    Ok(netlink.set_up(link.index, up)?)
 }

@@ -115,7 +115,7 @@ pub(crate) async fn built_in(kind: &str, call: Call<'_>) -> Result<Option<AddRes
         "flannel" => flannel::run(call).await,
         "bridge" => bridge::run(call).await,
         "host-local" => host_local::run(call).await,
-        "loopback" => loopback::run(call).await,
+        "loopback" => loopback::run(call),
         _ => Err(Error::Config(format!("no plugin of type `{kind}`; there are {}", BUILT_IN.join(", ")))),
     }
 }

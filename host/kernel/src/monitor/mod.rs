@@ -68,7 +68,7 @@ impl Monitor {
         let groups = namespace.run(listen)?;
         let (route, rules) = groups.map_err(|error| KernelError::refused(doing(namespace), error))?;
         // Read after the sockets listen: what happens between counts as there before.
-        let seen = route::Seen::read(namespace).await?;
+        let seen = route::Seen::read(namespace)?;
         Ok(Monitor { namespace: namespace.clone(), route, rules, seen, stale: false, pending: VecDeque::new() })
     }
 
@@ -76,7 +76,7 @@ impl Monitor {
     pub async fn next(&mut self) -> Result<Change, KernelError> {
         loop {
             if self.stale {
-                self.seen = route::Seen::read(&self.namespace).await?;
+                self.seen = route::Seen::read(&self.namespace)?;
                 self.stale = false;
             }
             if let Some(change) = self.pending.pop_front() {

@@ -10,7 +10,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessa
 use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::MulticastGroup;
+use nix::libc;
 
 use super::change;
 use crate::error::KernelError;
@@ -18,15 +18,15 @@ use crate::netlink::{Names, observe};
 use crate::netns::NetNs;
 
 /// The groups listened to, a bit each (bind(2) of netlink(7)).
-pub(super) const GROUPS: u32 = bit(MulticastGroup::Link)
-    | bit(MulticastGroup::Neigh)
-    | bit(MulticastGroup::Ipv4Ifaddr)
-    | bit(MulticastGroup::Ipv4Route)
-    | bit(MulticastGroup::Ipv6Ifaddr)
-    | bit(MulticastGroup::Ipv6Route);
+pub(super) const GROUPS: u32 = bit(libc::RTNLGRP_LINK)
+    | bit(libc::RTNLGRP_NEIGH)
+    | bit(libc::RTNLGRP_IPV4_IFADDR)
+    | bit(libc::RTNLGRP_IPV4_ROUTE)
+    | bit(libc::RTNLGRP_IPV6_IFADDR)
+    | bit(libc::RTNLGRP_IPV6_ROUTE);
 
-const fn bit(group: MulticastGroup) -> u32 {
-    1 << (group as u32 - 1)
+const fn bit(group: u32) -> u32 {
+    1 << (group - 1)
 }
 
 /// `RT_TABLE_LOCAL`: what follows from addresses alone.
@@ -44,10 +44,9 @@ pub(super) struct Seen {
 
 impl Seen {
     /// What there is now.
-    pub(super) async fn read(namespace: &NetNs) -> Result<Self, KernelError> {
-        let read =
-            |netlink: crate::netlink::Netlink| async move { Ok((netlink.links().await?, netlink.neighbours().await?)) };
-        let (links, neighbours) = namespace.with_netlink(read).await??;
+    pub(super) fn read(namespace: &NetNs) -> Result<Self, KernelError> {
+        let netlink = namespace.netlink()?;
+        let (links, neighbours) = (netlink.links()?, netlink.neighbours()?);
         let permanent = |entry: Neighbour| (entry.state == "permanent").then_some((entry.interface, entry.address));
         Ok(Seen {
             names: links.iter().map(|link| (link.index, link.name.clone())).collect(),

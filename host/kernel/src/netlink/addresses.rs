@@ -1,14 +1,11 @@
 //! Addresses of devices: `ip address`.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use ipnet::IpNet;
 use knetsim_model::observe::Address;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
-use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use nix::errno::Errno;
-use rtnetlink::AddressMessageBuilder;
 
 use super::links::{Names, name};
 use super::{Netlink, Request};
@@ -29,15 +26,21 @@ impl Request {
     }
 }
 
-fn build(index: u32, address: IpNet) -> AddressMessage {
-    match address {
+fn build(index: u32, net: IpNet) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.index = index;
+    message.header.prefix_len = net.prefix_len();
+    message.attributes = vec![AddressAttribute::Local(net.addr()), AddressAttribute::Address(net.addr())];
+    match net {
         IpNet::V4(net) => {
-            AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(net.addr(), net.prefix_len()).build()
+            message.header.family = AddressFamily::Inet;
+            if net.prefix_len() < 31 {
+                message.attributes.push(AddressAttribute::Broadcast(net.broadcast()));
+            }
         }
-        IpNet::V6(net) => {
-            AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(net.addr(), net.prefix_len()).build()
-        }
+        IpNet::V6(_) => message.header.family = AddressFamily::Inet6,
     }
+    message
 }
 
 /// The kernel's description of an address as an observation.
@@ -61,22 +64,22 @@ pub(crate) fn observe(message: &AddressMessage, names: &Names) -> Option<Address
 
 impl Netlink {
     /// All addresses, by device.
-    pub async fn addresses(&self) -> Result<Vec<Address>, KernelError> {
-        let names = self.names().await?;
+    pub fn addresses(&self) -> Result<Vec<Address>, KernelError> {
+        let names = self.names()?;
         let all = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         let address = |message| match message {
             RouteNetlinkMessage::NewAddress(address) => observe(&address, &names),
             _ => None,
         };
-        Ok(self.dump(all, "list addresses").await?.into_iter().filter_map(address).collect())
+        Ok(self.dump(all, "list addresses")?.into_iter().filter_map(address).collect())
     }
 
     /// The addresses of one device: costs the same however many others there are.
-    pub async fn addresses_of(&self, index: u32) -> Result<Vec<IpNet>, KernelError> {
+    pub fn addresses_of(&self, index: u32) -> Result<Vec<IpNet>, KernelError> {
         let mut of_link = AddressMessage::default();
         of_link.header.index = index;
         let found =
-            self.dump(RouteNetlinkMessage::GetAddress(of_link), &format!("list addresses of link {index}")).await?;
+            self.dump(RouteNetlinkMessage::GetAddress(of_link), &format!("list addresses of link {index}"))?;
         let address = |message| match message {
             RouteNetlinkMessage::NewAddress(address) => observe(&address, &Names::new()),
             _ => None,
@@ -86,12 +89,12 @@ impl Netlink {
     }
 
     /// [`Request::add_address`].
-    pub async fn add_address(&self, index: u32, address: IpNet) -> Result<(), KernelError> {
-        self.apply_one(Request::add_address(index, address)).await
+    pub fn add_address(&self, index: u32, address: IpNet) -> Result<(), KernelError> {
+        self.apply([Request::add_address(index, address)])
     }
 
     /// [`Request::delete_address`].
-    pub async fn delete_address(&self, index: u32, address: IpNet) -> Result<(), KernelError> {
-        self.apply_one(Request::delete_address(index, address)).await
+    pub fn delete_address(&self, index: u32, address: IpNet) -> Result<(), KernelError> {
+        self.apply([Request::delete_address(index, address)])
     }
 }

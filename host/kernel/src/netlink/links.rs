@@ -11,7 +11,7 @@ use netlink_packet_route::link::{
 };
 
 use super::mac::mac_text;
-use super::{Bridge, Mac, Netlink, Request, Veth, VxlanSpec, closed, confirm, inner, message};
+use super::{Bridge, Mac, Netlink, Request, Veth, VxlanSpec, confirm, inner};
 use crate::error::KernelError;
 
 /// How long a device that was set up may take until it runs.
@@ -30,20 +30,20 @@ pub struct Ends {
 
 impl Netlink {
     /// All devices, by index.
-    pub async fn links(&self) -> Result<Vec<Link>, KernelError> {
-        let messages = self.link_messages(&[]).await?;
+    pub fn links(&self) -> Result<Vec<Link>, KernelError> {
+        let messages = self.link_messages(&[])?;
         let names = names_in(&messages);
         Ok(messages.iter().map(|message| observe(message, &names)).collect())
     }
 
     /// The device of that name.
-    pub async fn link(&self, name: &str) -> Result<Option<Link>, KernelError> {
-        let Some(message) = self.link_message(by_name(name), name).await? else {
+    pub fn link(&self, name: &str) -> Result<Option<Link>, KernelError> {
+        let Some(message) = self.link_message(by_name(name), name)? else {
             return Ok(None);
         };
         let mut names = Names::new();
         if let Some(master) = master(&message) {
-            let bridge = self.link_message(by_index(master), &format!("master of {name}")).await?;
+            let bridge = self.link_message(by_index(master), &format!("master of {name}"))?;
             names.extend(bridge.as_ref().map(|bridge| (master, name_of(bridge))));
         }
         Ok(Some(observe(&message, &names)))
@@ -59,7 +59,7 @@ impl Netlink {
         let doing = || format!("wait until device {index} runs");
         let wait = async {
             loop {
-                match self.link_message(by_index(index), &index.to_string()).await? {
+                match self.link_message(by_index(index), &index.to_string())? {
                     Some(link) if link.header.flags.contains(LinkFlags::Running) => return Ok(()),
                     Some(_) => tokio::time::sleep(Duration::from_micros(200)).await,
                     None => return Err(KernelError::answer(doing(), "there is no such device")),
@@ -71,8 +71,8 @@ impl Netlink {
     }
 
     /// [`Request::add_veth`]; returns what the kernel chose.
-    pub async fn add_veth(&self, veth: &Veth<'_>) -> Result<Ends, KernelError> {
-        let link = self.add(Request::add_veth(veth), veth.name).await?;
+    pub fn add_veth(&self, veth: &Veth<'_>) -> Result<Ends, KernelError> {
+        let link = self.add(Request::add_veth(veth), veth.name)?;
         let mut ends = Ends { index: link.header.index, peer_index: 0, mac: Mac([0; 6]) };
         for attribute in &link.attributes {
             match attribute {
@@ -85,57 +85,57 @@ impl Netlink {
     }
 
     /// [`Request::add_bridge`]; returns its index.
-    pub async fn add_bridge(&self, bridge: &Bridge<'_>) -> Result<u32, KernelError> {
-        self.add_indexed(Request::add_bridge(bridge), bridge.name, bridge.index).await
+    pub fn add_bridge(&self, bridge: &Bridge<'_>) -> Result<u32, KernelError> {
+        self.add_indexed(Request::add_bridge(bridge), bridge.name, bridge.index)
     }
 
     /// [`Request::add_vxlan`]; returns its index.
-    pub async fn add_vxlan(&self, vxlan: &VxlanSpec<'_>) -> Result<u32, KernelError> {
-        self.add_indexed(Request::add_vxlan(vxlan), vxlan.name, vxlan.index).await
+    pub fn add_vxlan(&self, vxlan: &VxlanSpec<'_>) -> Result<u32, KernelError> {
+        self.add_indexed(Request::add_vxlan(vxlan), vxlan.name, vxlan.index)
     }
 
     /// [`Request::set_up`].
-    pub async fn set_up(&self, index: u32, up: bool) -> Result<(), KernelError> {
-        self.apply_one(Request::set_up(index, up)).await
+    pub fn set_up(&self, index: u32, up: bool) -> Result<(), KernelError> {
+        self.apply([Request::set_up(index, up)])
     }
 
     /// [`Request::set_mac`].
-    pub async fn set_mac(&self, index: u32, mac: Mac) -> Result<(), KernelError> {
-        self.apply_one(Request::set_mac(index, mac)).await
+    pub fn set_mac(&self, index: u32, mac: Mac) -> Result<(), KernelError> {
+        self.apply([Request::set_mac(index, mac)])
     }
 
     /// [`Request::set_mtu`].
-    pub async fn set_mtu(&self, index: u32, mtu: u32) -> Result<(), KernelError> {
-        self.apply_one(Request::set_mtu(index, mtu)).await
+    pub fn set_mtu(&self, index: u32, mtu: u32) -> Result<(), KernelError> {
+        self.apply([Request::set_mtu(index, mtu)])
     }
 
     /// [`Request::delete_link`].
-    pub async fn delete_link(&self, index: u32) -> Result<(), KernelError> {
-        self.apply_one(Request::delete_link(index)).await
+    pub fn delete_link(&self, index: u32) -> Result<(), KernelError> {
+        self.apply([Request::delete_link(index)])
     }
 
-    async fn add_indexed(&self, request: Request, name: &str, index: Option<u32>) -> Result<u32, KernelError> {
+    fn add_indexed(&self, request: Request, name: &str, index: Option<u32>) -> Result<u32, KernelError> {
         match index {
-            Some(index) => self.apply_one(request).await.map(|()| index),
-            None => self.add(request, name).await.map(|link| link.header.index),
+            Some(index) => self.apply([request]).map(|()| index),
+            None => self.add(request, name).map(|link| link.header.index),
         }
     }
 
-    /// Makes a device and asks what became of it, in one system call.
-    async fn add(&self, request: Request, name: &str) -> Result<LinkMessage, KernelError> {
+    /// Makes a device and asks what became of it, in one send.
+    fn add(&self, request: Request, name: &str) -> Result<LinkMessage, KernelError> {
         let get = RouteNetlinkMessage::GetLink(by_name(name));
-        let mut answers = self.exchange(vec![request.to_message(), message(&get, 0)]).await?;
+        let mut answers = self.exchange(&[request.ask(), (&get, 0)])?;
         let found = answers.pop();
         confirm(&[request], &answers)?;
-        match found.map(|found| inner(&format!("find link {name}"), found)).transpose()?.flatten() {
+        match found.map(|(_, found)| inner(&format!("find link {name}"), found)).transpose()?.flatten() {
             Some(RouteNetlinkMessage::NewLink(link)) => Ok(link),
-            _ => Err(closed()),
+            _ => Err(no_answer()),
         }
     }
 
-    async fn link_message(&self, which: LinkMessage, name: &str) -> Result<Option<LinkMessage>, KernelError> {
+    fn link_message(&self, which: LinkMessage, name: &str) -> Result<Option<LinkMessage>, KernelError> {
         let get = RouteNetlinkMessage::GetLink(which);
-        let answer = self.exchange(vec![message(&get, 0)]).await?.pop().ok_or_else(closed)?;
+        let (_, answer) = self.exchange(&[(&get, 0)])?.pop().ok_or_else(no_answer)?;
         match inner(&format!("find link {name}"), answer) {
             Ok(Some(RouteNetlinkMessage::NewLink(link))) => Ok(Some(link)),
             Ok(_) => Ok(None),
@@ -144,19 +144,19 @@ impl Netlink {
         }
     }
 
-    async fn link_messages(&self, leave_out: &[LinkExtentMask]) -> Result<Vec<LinkMessage>, KernelError> {
+    fn link_messages(&self, leave_out: &[LinkExtentMask]) -> Result<Vec<LinkMessage>, KernelError> {
         let mut all = LinkMessage::default();
         if !leave_out.is_empty() {
             all.attributes.push(LinkAttribute::ExtMask(leave_out.to_vec()));
         }
-        let links = self.dump(RouteNetlinkMessage::GetLink(all), "list links").await?;
+        let links = self.dump(RouteNetlinkMessage::GetLink(all), "list links")?;
         let link = |message| if let RouteNetlinkMessage::NewLink(link) = message { Some(link) } else { None };
         Ok(links.into_iter().filter_map(link).collect())
     }
 
     /// The names of all devices.
-    pub(super) async fn names(&self) -> Result<Names, KernelError> {
-        Ok(names_in(&self.link_messages(&[LinkExtentMask::SkipStats]).await?))
+    pub(super) fn names(&self) -> Result<Names, KernelError> {
+        Ok(names_in(&self.link_messages(&[LinkExtentMask::SkipStats])?))
     }
 }
 
@@ -257,4 +257,8 @@ fn counters(stats: &Stats64) -> Counters {
         tx_bytes: stats.tx_bytes,
         tx_dropped: stats.tx_dropped,
     }
+}
+
+fn no_answer() -> KernelError {
+    KernelError::answer("receive from rtnetlink", "no answer to the question")
 }

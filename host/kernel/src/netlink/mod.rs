@@ -12,30 +12,24 @@
 //! As commands: `ip link`, `ip address`, `ip route`, `ip neighbour`, `bridge fdb`, `ip -batch`.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::StreamExt;
-use netlink_packet_core::{
-    ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload, NlasIterator,
-};
+use netlink_packet_core::{ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NetlinkMessage, NetlinkPayload, NlasIterator};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_proto::sys::protocols::NETLINK_ROUTE;
-use netlink_proto::sys::{AsyncSocket, SocketAddr, TokioSocket};
-use netlink_proto::{Connection, ConnectionHandle, from_socket_with_codec};
 use nix::errno::Errno;
-use tokio::runtime::Handle;
-use tokio::sync::Mutex;
 
 use crate::error::KernelError;
 use crate::netns::NetNs;
 
+use socket::{Answer, Ask, Socket};
+
 mod addresses;
 mod devices;
-mod here;
 mod links;
 mod mac;
 mod neighbours;
 mod routes;
+mod socket;
 
 /// The kernel's descriptions as observations, for those who read announcements.
 pub(crate) mod observe {
@@ -46,17 +40,18 @@ pub(crate) mod observe {
 }
 
 pub use devices::{Bridge, Veth, VxlanSpec};
-pub use here::apply_here;
 pub use links::Ends;
 pub(crate) use links::Names;
 pub use mac::{BadMac, Mac};
 pub use routes::{RouteKind, RouteSpec};
 
 /// An rtnetlink socket of one network namespace. Clones share it; it is closed with the last of them.
+///
+/// Every call is one short visit to the kernel, which does what it is asked before it returns: it blocks the
+/// thread no longer than that, and can be made from any.
 #[derive(Clone, Debug)]
 pub struct Netlink {
-    handle: ConnectionHandle<RouteNetlinkMessage>,
-    dumping: Arc<Mutex<()>>,
+    socket: Arc<Mutex<Socket>>,
 }
 
 /// One change, ready to be sent: made by the functions of this type, sent by [`Netlink::apply`].
@@ -77,8 +72,8 @@ impl Request {
         Request { message, flags, doing, forgives: &[], _namespace: None }
     }
 
-    fn to_message(&self) -> Message {
-        message(&self.message, NLM_F_ACK | self.flags)
+    fn ask(&self) -> Ask<'_> {
+        (&self.message, self.flags)
     }
 
     fn forgiving(self, forgives: &'static [Errno]) -> Self {
@@ -86,7 +81,7 @@ impl Request {
     }
 }
 
-/// How many requests travel in one datagram: their answers must fit the socket's receive buffer.
+/// How many requests travel in one datagram: should all of them fail, their answers must fit the socket's buffer.
 const BATCH: usize = 64;
 /// How often a dump that a change interrupted is taken at most. Where changes never cease, the last
 /// one is as good as any: what was there all the time is in it.
@@ -103,80 +98,51 @@ const NETLINK_HEADER: usize = 16;
 const ERROR_MESSAGE: u16 = 1;
 
 type Message = NetlinkMessage<RouteNetlinkMessage>;
-type Driver = Connection<RouteNetlinkMessage, TokioSocket>;
 
 impl Netlink {
-    /// A socket made inside, driven by a task of the current runtime.
-    pub(crate) fn start(namespace: &NetNs) -> Result<Self, KernelError> {
-        let (connection, netlink) = Netlink::connect(namespace)?;
-        tokio::spawn(connection);
-        Ok(netlink)
-    }
-
-    /// A socket made inside, and what has to be polled to drive it.
-    pub(crate) fn connect(namespace: &NetNs) -> Result<(Driver, Self), KernelError> {
-        let runtime = Handle::current();
-        let make_socket = || {
-            let _runtime = runtime.enter();
-            let socket = TokioSocket::new(NETLINK_ROUTE)?;
-            options(socket.socket_ref())?;
-            Ok::<_, io::Error>(socket)
-        };
-        let doing = || format!("open rtnetlink in {namespace}");
-        let socket = namespace.run(make_socket)?.map_err(|error| KernelError::refused(doing(), error))?;
-        let (mut driver, handle, _unsolicited) = from_socket_with_codec(socket);
-        driver.set_forward_ack(true);
-        driver.set_forward_done(true);
-        Ok((driver, Netlink { handle, dumping: Arc::default() }))
+    /// A socket of the calling thread's namespace: for [`NetNs::run`]. It stays there, whoever uses it.
+    pub fn here() -> Result<Self, KernelError> {
+        let socket = Socket::open().map_err(KernelError::doing("open rtnetlink"))?;
+        Ok(Netlink { socket: Arc::new(Mutex::new(socket)) })
     }
 
     /// Sends changes, in order, in as few system calls as can be. The first that failed is the error;
     /// the kernel may have done some of those after it.
-    pub async fn apply(&self, requests: impl IntoIterator<Item = Request>) -> Result<(), KernelError> {
-        let mut requests = requests.into_iter().peekable();
-        while requests.peek().is_some() {
-            let batch: Vec<Request> = requests.by_ref().take(BATCH).collect();
-            let answers = self.exchange(batch.iter().map(Request::to_message).collect()).await?;
-            confirm(&batch, &answers)?;
+    pub fn apply(&self, requests: impl IntoIterator<Item = Request>) -> Result<(), KernelError> {
+        let requests: Vec<Request> = requests.into_iter().collect();
+        for batch in requests.chunks(BATCH) {
+            let mut asks: Vec<_> = batch.iter().map(Request::ask).collect();
+            // Errors are told unasked; that all is done, with the last.
+            if let Some((_, flags)) = asks.last_mut() {
+                *flags |= NLM_F_ACK;
+            }
+            confirm(batch, &self.exchange(&asks)?)?;
         }
         Ok(())
     }
 
-    async fn apply_one(&self, request: Request) -> Result<(), KernelError> {
-        self.apply([request]).await
-    }
-
     /// Everything of one kind.
-    async fn dump(&self, request: RouteNetlinkMessage, doing: &str) -> Result<Vec<RouteNetlinkMessage>, KernelError> {
-        let _turn = self.dumping.lock().await;
+    fn dump(&self, request: RouteNetlinkMessage, doing: &str) -> Result<Vec<RouteNetlinkMessage>, KernelError> {
         let mut answers = Vec::new();
         for _ in 0..DUMP_TRIES {
-            answers = self.exchange(vec![message(&request, NLM_F_DUMP)]).await?;
-            if !answers.iter().any(|answer| answer.header.flags & DUMP_INTERRUPTED != 0) {
+            answers = self.exchange(&[(&request, NLM_F_DUMP)])?;
+            if !answers.iter().any(|(_, answer)| answer.header.flags & DUMP_INTERRUPTED != 0) {
                 break;
             }
         }
-        answers.into_iter().filter_map(|answer| inner(doing, answer).transpose()).collect()
+        answers.into_iter().filter_map(|(_, answer)| inner(doing, answer).transpose()).collect()
     }
 
-    /// One datagram there, all answers to its messages back.
-    async fn exchange(&self, messages: Vec<Message>) -> Result<Vec<Message>, KernelError> {
-        let answers = self.handle.request_batch(messages, SocketAddr::new(0, 0)).map_err(|_| closed())?;
-        Ok(answers.collect().await)
+    fn exchange(&self, asks: &[Ask<'_>]) -> Result<Vec<Answer>, KernelError> {
+        // A socket whose exchange failed is as good as new: what is left unread is known by its number.
+        self.socket.lock().unwrap_or_else(PoisonError::into_inner).exchange(asks)
     }
 }
 
-fn message(payload: &RouteNetlinkMessage, flags: u16) -> Message {
-    let mut message = NetlinkMessage::from(payload.clone());
-    message.header.flags = NLM_F_REQUEST | flags;
-    message
-}
-
-/// That each request was acknowledged: the kernel answers them in order.
-fn confirm(requests: &[Request], answers: &[Message]) -> Result<(), KernelError> {
-    for (at, request) in requests.iter().enumerate() {
-        let Some(answer) = answers.get(at) else { return Err(closed()) };
-        let NetlinkPayload::Error(error) = &answer.payload else { continue };
+/// That no request was refused.
+fn confirm(requests: &[Request], answers: &[Answer]) -> Result<(), KernelError> {
+    for (at, answer) in answers {
+        let (Some(request), NetlinkPayload::Error(error)) = (requests.get(*at), &answer.payload) else { continue };
         if !request.forgives.iter().any(|forgiven| *forgiven as i32 == -error.raw_code()) {
             refusal(&request.doing, answer.header.flags, error)?;
         }
@@ -212,17 +178,6 @@ fn words(repeated: &[u8]) -> Option<String> {
     let message = attributes.map_while(Result::ok).find(|attribute| attribute.kind() == ERROR_MESSAGE)?;
     let text = String::from_utf8_lossy(message.value()).trim_end_matches('\0').to_owned();
     Some(text).filter(|text| !text.is_empty())
-}
-
-/// Refuse what the kernel does not know; say errors in words, without the request's text.
-fn options(socket: &netlink_sys::Socket) -> io::Result<()> {
-    socket.set_netlink_get_strict_chk(true)?;
-    socket.set_ext_ack(true)?;
-    socket.set_cap_ack(true)
-}
-
-fn closed() -> KernelError {
-    KernelError::answer("send to rtnetlink", "the socket failed")
 }
 
 #[cfg(test)]

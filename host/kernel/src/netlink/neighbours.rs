@@ -123,48 +123,48 @@ pub(crate) fn observe_fdb(message: &NeighbourMessage, names: &Names) -> Option<F
 
 impl Netlink {
     /// All neighbour entries, but those that need none (`noarp`), as `ip neighbour` shows them.
-    pub async fn neighbours(&self) -> Result<Vec<Neighbour>, KernelError> {
-        let names = self.names().await?;
+    pub fn neighbours(&self) -> Result<Vec<Neighbour>, KernelError> {
+        let names = self.names()?;
         let shown =
             |entry: &NeighbourMessage| !matches!(entry.header.state, NeighbourState::Noarp | NeighbourState::None);
-        let entries = self.entries(AddressFamily::Unspec, "list neighbours").await?;
+        let entries = self.entries(AddressFamily::Unspec, "list neighbours")?;
         Ok(entries.iter().filter(|entry| shown(entry)).filter_map(|entry| observe(entry, &names)).collect())
     }
 
     /// All forwarding entries of bridges and VXLAN devices.
-    pub async fn fdb(&self) -> Result<Vec<FdbEntry>, KernelError> {
-        let names = self.names().await?;
-        let entries = self.entries(AddressFamily::Bridge, "list forwarding entries").await?;
+    pub fn fdb(&self) -> Result<Vec<FdbEntry>, KernelError> {
+        let names = self.names()?;
+        let entries = self.entries(AddressFamily::Bridge, "list forwarding entries")?;
         Ok(entries.iter().filter_map(|entry| observe_fdb(entry, &names)).collect())
     }
 
-    async fn entries(&self, family: AddressFamily, doing: &str) -> Result<Vec<NeighbourMessage>, KernelError> {
+    fn entries(&self, family: AddressFamily, doing: &str) -> Result<Vec<NeighbourMessage>, KernelError> {
         let mut all = NeighbourMessage::default();
         all.header.family = family;
         let entry = |message| match message {
             RouteNetlinkMessage::NewNeighbour(entry) => Some(entry),
             _ => None,
         };
-        Ok(self.dump(RouteNetlinkMessage::GetNeighbour(all), doing).await?.into_iter().filter_map(entry).collect())
+        Ok(self.dump(RouteNetlinkMessage::GetNeighbour(all), doing)?.into_iter().filter_map(entry).collect())
     }
 
     /// [`Request::replace_neighbour`].
-    pub async fn replace_neighbour(&self, index: u32, address: IpAddr, mac: Mac) -> Result<(), KernelError> {
-        self.apply_one(Request::replace_neighbour(index, address, mac)).await
+    pub fn replace_neighbour(&self, index: u32, address: IpAddr, mac: Mac) -> Result<(), KernelError> {
+        self.apply([Request::replace_neighbour(index, address, mac)])
     }
 
     /// [`Request::delete_neighbour`].
-    pub async fn delete_neighbour(&self, index: u32, address: IpAddr) -> Result<(), KernelError> {
-        self.apply_one(Request::delete_neighbour(index, address)).await
+    pub fn delete_neighbour(&self, index: u32, address: IpAddr) -> Result<(), KernelError> {
+        self.apply([Request::delete_neighbour(index, address)])
     }
 
     /// [`Request::replace_fdb`].
-    pub async fn replace_fdb(&self, index: u32, mac: Mac, destination: IpAddr) -> Result<(), KernelError> {
-        self.apply_one(Request::replace_fdb(index, mac, destination)).await
+    pub fn replace_fdb(&self, index: u32, mac: Mac, destination: IpAddr) -> Result<(), KernelError> {
+        self.apply([Request::replace_fdb(index, mac, destination)])
     }
 
     /// [`Request::delete_fdb`].
-    pub async fn delete_fdb(&self, index: u32, mac: Mac, destination: IpAddr) -> Result<(), KernelError> {
-        self.apply_one(Request::delete_fdb(index, mac, destination)).await
+    pub fn delete_fdb(&self, index: u32, mac: Mac, destination: IpAddr) -> Result<(), KernelError> {
+        self.apply([Request::delete_fdb(index, mac, destination)])
     }
 }

@@ -184,23 +184,23 @@ fn kind(kind: RouteType) -> String {
 
 impl Netlink {
     /// All routes of all tables, one for each next hop.
-    pub async fn routes(&self) -> Result<Vec<Route>, KernelError> {
-        let names = self.names().await?;
+    pub fn routes(&self) -> Result<Vec<Route>, KernelError> {
+        let names = self.names()?;
         let all = RouteNetlinkMessage::GetRoute(RouteMessage::default());
         let route = |message| match message {
             RouteNetlinkMessage::NewRoute(route) => observe(&route, &names),
             _ => Vec::new(),
         };
-        Ok(self.dump(all, "list routes").await?.into_iter().flat_map(route).collect())
+        Ok(self.dump(all, "list routes")?.into_iter().flat_map(route).collect())
     }
 
     /// [`Request::replace_route`].
-    pub async fn replace_route(&self, route: &RouteSpec) -> Result<(), KernelError> {
-        self.apply_one(Request::replace_route(route)).await
+    pub fn replace_route(&self, route: &RouteSpec) -> Result<(), KernelError> {
+        self.apply([Request::replace_route(route)])
     }
 
     /// [`Request::delete_route`].
-    pub async fn delete_route(&self, route: &RouteSpec) -> Result<(), KernelError> {
-        self.apply_one(Request::delete_route(route)).await
+    pub fn delete_route(&self, route: &RouteSpec) -> Result<(), KernelError> {
+        self.apply([Request::delete_route(route)])
     }
 }

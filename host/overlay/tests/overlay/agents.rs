@@ -33,7 +33,7 @@ fn peers_reach_each_other_and_one_that_leaves_is_forgotten() {
             let permanent = node.run("ip neighbour show nud permanent");
             assert_eq!(permanent.lines().count(), 1, "{permanent}");
         }
-        assert!(two.netlink.link("flannel.100").await.unwrap().is_none());
+        assert!(two.netlink.link("flannel.100").unwrap().is_none());
         assert_eq!(cluster.client().await.keys(SUBNETS).await.unwrap().len(), 2);
         two.agent.release().await.unwrap();
     });
@@ -105,7 +105,7 @@ fn etcd_away_and_back_changes_no_subnet_and_no_traffic() {
         let refused = knetsim_overlay::Agent::start(spec, Duration::from_millis(500)).await.err().unwrap();
         let words = refused.to_string();
         assert!(words.contains("C0w5 was not ready within 500ms") && words.contains("Connection refused"), "{words}");
-        assert!(netlink.link("flannel.100").await.unwrap().is_none());
+        assert!(netlink.link("flannel.100").unwrap().is_none());
 
         cluster.start_etcd();
         for node in [&one, &two] {
@@ -261,7 +261,7 @@ fn another_configuration_takes_effect_with_a_restart() {
         let link = one.run("ip -d link show flannel.7");
         assert!(link.contains("mtu 1350") && link.contains("dstport 4789"), "{link}");
         assert!(one.files.read_to_string("run/flannel/subnet.env").unwrap().contains("FLANNEL_MTU=1350"));
-        assert!(one.netlink.link("flannel.100").await.unwrap().is_none());
+        assert!(one.netlink.link("flannel.100").unwrap().is_none());
         let subnet = two.agent.state().subnet.unwrap();
         assert_eq!(subnet.prefix_len(), 26);
         assert_eq!(one.run(&format!("ip route show {subnet}")).trim(), format!("{subnet} via 10.0.0.4 dev eth0"));

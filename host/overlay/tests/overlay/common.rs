@@ -68,13 +68,13 @@ impl Cluster {
         let netlink = base.netlink().unwrap();
         // One that bears addresses must not take those of ports that come later: neighbours would not notice.
         let mac = Some(Mac([2, 0, 0, 0, 0, 1]));
-        let switch = netlink.add_bridge(&Bridge { name: "eth0", up: true, mac, ..Bridge::default() }).await.unwrap();
+        let switch = netlink.add_bridge(&Bridge { name: "eth0", up: true, mac, ..Bridge::default() }).unwrap();
         let members: Vec<_> = (1..=members)
             .map(|number| (["C0e1", "C0e2", "C1e1"][usize::from(number) - 1], Ipv4Addr::new(10, 1, 0, number)))
             .map(|(name, address)| (name.parse().unwrap(), address))
             .collect();
         for (_, address) in &members {
-            netlink.add_address(switch, ipnet::IpNet::new_assert((*address).into(), 8)).await.unwrap();
+            netlink.add_address(switch, ipnet::IpNet::new_assert((*address).into(), 8)).unwrap();
         }
         let folder = tempfile::tempdir().unwrap();
         let etcd = members.iter().map(|_| None).collect();
@@ -142,7 +142,7 @@ impl Cluster {
         });
         let namespace = namespace.join().unwrap();
         let base = self.base.netlink().unwrap();
-        let master = base.link("eth0").await.unwrap().unwrap().index;
+        let master = base.link("eth0").unwrap().unwrap().index;
         let name = format!("w{number}");
         let veth = Veth {
             name: &name,
@@ -153,14 +153,14 @@ impl Cluster {
             peer_namespace: Some(&namespace),
             ..Veth::default()
         };
-        let port = base.add_veth(&veth).await.unwrap().index;
+        let port = base.add_veth(&veth).unwrap().index;
         let netlink = namespace.netlink().unwrap();
         let public_ip = Ipv4Addr::new(10, 0, 0, number);
-        netlink.set_up(1, true).await.unwrap();
-        netlink.set_up(2, true).await.unwrap();
-        netlink.add_address(2, ipnet::IpNet::new_assert(public_ip.into(), 8)).await.unwrap();
+        netlink.set_up(1, true).unwrap();
+        netlink.set_up(2, true).unwrap();
+        netlink.add_address(2, ipnet::IpNet::new_assert(public_ip.into(), 8)).unwrap();
         // Until then the switch drops what the node sends.
-        until("the port forwards", async || base.is_running(port).await.unwrap()).await;
+        base.wait_running(port).await.unwrap();
         let files = self.folder.path().join(&name);
         std::fs::create_dir_all(files.join("run")).unwrap();
         std::fs::create_dir_all(files.join("var/log")).unwrap();
@@ -225,7 +225,7 @@ impl Node {
 
     /// The hardware address of one of its links.
     pub(crate) async fn mac(&self, link: &str) -> String {
-        self.netlink.link(link).await.unwrap().unwrap().mac
+        self.netlink.link(link).unwrap().unwrap().mac
     }
 
     pub(crate) fn pings(&self, to: Ipv4Addr) -> bool {

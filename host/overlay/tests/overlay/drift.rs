@@ -91,7 +91,7 @@ fn it_is_only_said_where_repair_is_off() {
         one.until("cut off", |state| state.health != knetsim_model::inventory::Health::Ready).await;
         cluster.base.run(|| knetsim_testing::run(&["ip", "link", "set", "w3", "up"])).unwrap();
         one.until("back", |state| state.health == knetsim_model::inventory::Health::Ready).await;
-        assert!(one.netlink.link("flannel.100").await.unwrap().is_none());
+        assert!(one.netlink.link("flannel.100").unwrap().is_none());
         assert_eq!(one.agent.state().drift, ["C0w3 has no device flannel.100"]);
         one.agent.set_repair(true);
         one.until("it is mended", |state| state.drift.is_empty()).await;

@@ -11,24 +11,24 @@ use crate::error::Error;
 use crate::plugins::Call;
 use crate::result::{AddResult, Interface, Route};
 
-pub(super) async fn check(call: Call<'_>, config: &Config) -> Result<Option<AddResult>, Error> {
+pub(super) fn check(call: Call<'_>, config: &Config) -> Result<Option<AddResult>, Error> {
     let missing = || Error::Config("CHECK needs `prevResult`, the result of ADD".to_owned());
     let expected = config::previous(call.config)?.ok_or_else(missing)?;
     let inside = call.attachment.namespace()?;
     let netlink = &call.host.netlink;
 
-    let bridge = find(netlink, interface(&expected, &config.bridge, "")?).await?;
+    let bridge = find(netlink, interface(&expected, &config.bridge, "")?)?;
     if bridge.kind != "bridge" {
         return Err(Error::Failed(format!("{} is not a bridge", bridge.name)));
     }
-    let seen = look_inside(inside, &call.attachment.ifname).await?;
+    let seen = look_inside(inside, &call.attachment.ifname)?;
     let own = interface(&expected, &call.attachment.ifname, &call.attachment.netns_path)?;
     let container = seen.link(own)?;
 
     let pair =
         expected.interfaces.iter().find(|interface| interface.sandbox.is_empty() && interface.name != bridge.name);
     let pair = pair.ok_or_else(|| Error::Config("`prevResult` has no device of the pair on the node".to_owned()))?;
-    let port = find(netlink, pair).await?;
+    let port = find(netlink, pair)?;
     if port.link_index != Some(container.index) || container.link_index != Some(port.index) {
         return Err(Error::Failed(format!("{} and {} are not the ends of one pair", port.name, container.name)));
     }
@@ -45,8 +45,8 @@ fn interface<'a>(expected: &'a AddResult, name: &str, sandbox: &str) -> Result<&
     found.ok_or_else(|| Error::Config(format!("`prevResult` has no interface {name} in {sandbox:?}")))
 }
 
-async fn find(netlink: &Netlink, expected: &Interface) -> Result<observe::Link, Error> {
-    same(netlink.link(&expected.name).await?, expected)
+fn find(netlink: &Netlink, expected: &Interface) -> Result<observe::Link, Error> {
+    same(netlink.link(&expected.name)?, expected)
 }
 
 fn same(found: Option<observe::Link>, expected: &Interface) -> Result<observe::Link, Error> {
@@ -64,16 +64,14 @@ struct Inside {
     routes: Vec<observe::Route>,
 }
 
-async fn look_inside(inside: &NetNs, ifname: &str) -> Result<Inside, Error> {
-    let look = async |netlink: Netlink| -> Result<Inside, Error> {
-        let link = netlink.link(ifname).await?;
-        let addresses = match &link {
-            Some(link) => netlink.addresses_of(link.index).await?,
-            None => Vec::new(),
-        };
-        Ok(Inside { link, addresses, routes: netlink.routes().await? })
+fn look_inside(inside: &NetNs, ifname: &str) -> Result<Inside, Error> {
+    let netlink = inside.netlink()?;
+    let link = netlink.link(ifname)?;
+    let addresses = match &link {
+        Some(link) => netlink.addresses_of(link.index)?,
+        None => Vec::new(),
     };
-    inside.with_netlink(look).await?
+    Ok(Inside { link, addresses, routes: netlink.routes()? })
 }
 
 impl Inside {

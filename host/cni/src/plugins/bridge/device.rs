@@ -3,8 +3,8 @@
 use std::iter;
 
 use ipnet::IpNet;
-use knetsim_kernel::netlink::{Bridge, Ends, Mac, Netlink, Request, RouteSpec, Veth, apply_here};
-use knetsim_kernel::{KernelError, NetNs, sysctl};
+use knetsim_kernel::netlink::{Bridge, Ends, Mac, Netlink, Request, RouteSpec, Veth};
+use knetsim_kernel::{KernelError, NetNs, Visitor, sysctl};
 use knetsim_model::observe::Link;
 
 use super::config::Config;
@@ -28,65 +28,65 @@ pub(super) struct OwnBridge {
 }
 
 /// Makes the bridge and gives it its addresses, where that has not been done.
-pub(super) async fn ensure_bridge(host: &Host, config: &Config, gateways: &[IpNet]) -> Result<OwnBridge, Error> {
+pub(super) fn ensure_bridge(host: &Host, config: &Config, gateways: &[IpNet]) -> Result<OwnBridge, Error> {
     let name = &config.bridge;
     let mut made = false;
-    let found = match host.netlink.link(name).await? {
+    let found = match host.netlink.link(name)? {
         None => {
-            made = make_bridge(host, config).await?;
-            host.netlink.link(name).await?
+            made = make_bridge(host, config)?;
+            host.netlink.link(name)?
         }
         found => found,
     };
     let link = found.ok_or_else(|| Error::Failed(format!("bridge {name} vanished")))?;
-    let ensured = ensure_gateways(host, config, &link, gateways).await;
+    let ensured = ensure_gateways(host, config, &link, gateways);
     let bridge = OwnBridge { index: link.index, name: link.name, mac: link.mac, carrier: link.carrier, made };
     if ensured.is_err() {
-        bridge.undo(host).await;
+        bridge.undo(host);
     }
     ensured.map(|()| bridge)
 }
 
 impl OwnBridge {
     /// Takes the bridge away again if this call made it.
-    pub(super) async fn undo(&self, host: &Host) {
+    pub(super) fn undo(&self, host: &Host) {
         if self.made {
-            delete(host, &self.name, self.index).await;
+            delete(host, &self.name, self.index);
         }
     }
 }
 
 /// For undoing: the failure that led here is the one to tell.
-async fn delete(host: &Host, name: &str, index: u32) {
-    if let Err(error) = host.netlink.delete_link(index).await {
+fn delete(host: &Host, name: &str, index: u32) {
+    if let Err(error) = host.netlink.delete_link(index) {
         tracing::warn!("undo ADD: {name}: {error}");
     }
 }
 
 /// False where somebody else made it meanwhile.
-async fn make_bridge(host: &Host, config: &Config) -> Result<bool, Error> {
+fn make_bridge(host: &Host, config: &Config) -> Result<bool, Error> {
     let bridge = Bridge { name: &config.bridge, up: true, mtu: config.mtu(), ..Bridge::default() };
-    match host.netlink.add_bridge(&bridge).await {
+    match host.netlink.add_bridge(&bridge) {
         Err(error) if error.is_exists() => Ok(false),
         made => Ok(made.map(|_| true)?),
     }
 }
 
-async fn ensure_gateways(host: &Host, config: &Config, link: &Link, gateways: &[IpNet]) -> Result<(), Error> {
+fn ensure_gateways(host: &Host, config: &Config, link: &Link, gateways: &[IpNet]) -> Result<(), Error> {
     if link.kind != "bridge" {
         return Err(Error::Failed(format!("`{}` exists already but is not a bridge", link.name)));
     }
     if !link.up {
-        host.netlink.set_up(link.index, true).await?;
+        host.netlink.set_up(link.index, true)?;
     }
-    let present = if gateways.is_empty() { Vec::new() } else { host.netlink.addresses_of(link.index).await? };
+    let present = if gateways.is_empty() { Vec::new() } else { host.netlink.addresses_of(link.index)? };
     for gateway in gateways.iter().filter(|gateway| !present.contains(gateway)) {
-        add_gateway(&host.netlink, config, link, *gateway, &present).await?;
+        add_gateway(&host.netlink, config, link, *gateway, &present)?;
     }
     Ok(())
 }
 
-async fn add_gateway(
+fn add_gateway(
     netlink: &Netlink,
     config: &Config,
     link: &Link,
@@ -104,7 +104,7 @@ async fn add_gateway(
     // Its hardware address, set by somebody, stays: else it changes with each port that comes or goes.
     let mac = link.mac.parse().map_err(|why| Error::Failed(format!("{}: {why}", link.name)))?;
     requests.push(Request::set_mac(link.index, mac));
-    Ok(netlink.apply(requests).await?)
+    Ok(netlink.apply(requests)?)
 }
 
 /// Whether a bridge can't have both addresses: any two of IPv4, overlapping subnets of IPv6.
@@ -125,17 +125,22 @@ pub(super) async fn plug(
     result: &mut AddResult,
 ) -> Result<(), Error> {
     let netlink = &call.host.netlink;
-    let pair = add_pair(call, config, inside, bridge).await?;
+    let pair = add_pair(call, config, inside, bridge)?;
     let ifname = &call.attachment.ifname;
     let set_up = async || {
-        set_up_container(inside, ifname, pair.ends.peer_index, result)?;
-        set_up_node(call, config, bridge, &pair, result).await?;
+        set_up_ends(call, config, inside, bridge, &pair, result)?;
+        if config.hairpin_mode {
+            netlink.apply([Request::set_hairpin(pair.ends.index, true)])?;
+        }
+        if config.ip_masq {
+            masquerade::add(call, config, result).await?;
+        }
         wait_for_port(netlink, &pair, bridge).await?;
         if config.is_gateway {
             return Ok(bridge.mac.clone());
         }
         // The hardware address of a bridge that is no gateway is its ports' lowest.
-        let found = netlink.link(&bridge.name).await?;
+        let found = netlink.link(&bridge.name)?;
         Ok(found.ok_or_else(|| Error::Failed(format!("bridge {} vanished", bridge.name)))?.mac)
     };
     match set_up().await {
@@ -150,7 +155,7 @@ pub(super) async fn plug(
             Ok(())
         }
         Err(error) => {
-            delete(call.host, &pair.name, pair.ends.index).await;
+            delete(call.host, &pair.name, pair.ends.index);
             Err(error)
         }
     }
@@ -163,7 +168,7 @@ struct Pair {
 }
 
 /// The pair: the node's end is a port of the bridge from its birth, the container's is born in the container.
-async fn add_pair(call: Call<'_>, config: &Config, inside: &NetNs, bridge: &OwnBridge) -> Result<Pair, Error> {
+fn add_pair(call: Call<'_>, config: &Config, inside: &NetNs, bridge: &OwnBridge) -> Result<Pair, Error> {
     let ifname = &call.attachment.ifname;
     let mut failure = None;
     for _ in 0..DRAWS {
@@ -179,35 +184,56 @@ async fn add_pair(call: Call<'_>, config: &Config, inside: &NetNs, bridge: &OwnB
             peer_mac: Some(peer_mac),
             ..Veth::default()
         };
-        match call.host.netlink.add_veth(&veth).await {
+        match call.host.netlink.add_veth(&veth) {
             Ok(ends) => return Ok(Pair { name, ends, peer_mac }),
             Err(error) if error.is_exists() => failure = Some(error),
             Err(error) => return Err(error.into()),
         }
         // Which of the two names is taken?
-        if inside.with_netlink(async |netlink| netlink.link(ifname).await).await??.is_some() {
+        if inside.netlink()?.link(ifname)?.is_some() {
             return Err(Error::Failed(format!("the container has an interface `{ifname}` already")));
         }
     }
     Err(failure.map_or_else(|| Error::Failed("no name for the pair".to_owned()), Error::from))
 }
 
-/// One visit of a thread to the container: sysctls, then address and routes in one send.
-fn set_up_container(inside: &NetNs, ifname: &str, index: u32, result: &AddResult) -> Result<(), Error> {
-    let [dad, notify] = ["ipv6/conf", "ipv4/conf"].map(|conf| format!("net/{conf}/{ifname}"));
+/// One thread visits both ends: sysctls on the node, then those of the container, its address and routes.
+fn set_up_ends(
+    call: Call<'_>,
+    config: &Config,
+    inside: &NetNs,
+    bridge: &OwnBridge,
+    pair: &Pair,
+    result: &AddResult,
+) -> Result<(), Error> {
+    let accept_ra = |name: &str| format!("net/ipv6/conf/{name}/accept_ra");
+    let devices = [Some(accept_ra(&pair.name)), bridge.made.then(|| accept_ra(&bridge.name))];
+    let has = |v4: bool| config.is_gateway && result.ips.iter().any(|ip| ip.address.addr().is_ipv4() == v4);
+    let forward = [has(true).then_some("net/ipv4/ip_forward"), has(false).then_some("net/ipv6/conf/all/forwarding")];
+    let [dad, notify] = ["ipv6/conf", "ipv4/conf"].map(|conf| format!("net/{conf}/{}", call.attachment.ifname));
     let (dad, notify) = (dad + "/accept_dad", notify + "/arp_notify");
+    let requests = requests_inside(pair.ends.peer_index, result)?;
+    let visit = |visitor: &Visitor| {
+        visitor.enter(&call.host.netns)?;
+        devices.iter().flatten().for_each(|key| or_without(sysctl::write(&[(key, "0")])));
+        sysctl::write(&forward.into_iter().flatten().map(|key| (key, "1")).collect::<Vec<_>>())?;
+        visitor.enter(inside)?;
+        if !result.ips.is_empty() {
+            or_without(sysctl::write(&[(&dad, "0"), (&notify, "1")]));
+        }
+        Netlink::here()?.apply(requests)
+    };
+    Ok(Visitor::run(visit)??)
+}
+
+/// The container's end up, with its addresses and routes.
+fn requests_inside(index: u32, result: &AddResult) -> Result<Vec<Request>, Error> {
     let mut requests = vec![Request::set_up(index, true)];
     requests.extend(result.ips.iter().map(|ip| Request::add_address(index, ip.address)));
     for route in &result.routes {
         requests.push(Request::replace_route(&route_spec(route, result, index)?));
     }
-    let visit = || {
-        if !result.ips.is_empty() {
-            or_without(sysctl::write(&[(&dad, "0"), (&notify, "1")]));
-        }
-        apply_here(&requests)
-    };
-    Ok(inside.run(visit)??)
+    Ok(requests)
 }
 
 /// Sysctls that a kernel without IPv6 does not have are no reason to fail.
@@ -230,32 +256,6 @@ fn route_spec(route: &Route, result: &AddResult, device: u32) -> Result<RouteSpe
     Ok(RouteSpec { gateway, device: Some(device), metric, ..RouteSpec::to(route.dst) })
 }
 
-async fn set_up_node(
-    call: Call<'_>,
-    config: &Config,
-    bridge: &OwnBridge,
-    pair: &Pair,
-    result: &AddResult,
-) -> Result<(), Error> {
-    let host = call.host;
-    let accept_ra = |name: &str| format!("net/ipv6/conf/{name}/accept_ra");
-    let devices = [Some(accept_ra(&pair.name)), bridge.made.then(|| accept_ra(&bridge.name))];
-    let has = |v4: bool| config.is_gateway && result.ips.iter().any(|ip| ip.address.addr().is_ipv4() == v4);
-    let forward = [has(true).then_some("net/ipv4/ip_forward"), has(false).then_some("net/ipv6/conf/all/forwarding")];
-    let visit = || {
-        devices.iter().flatten().for_each(|key| or_without(sysctl::write(&[(key, "0")])));
-        sysctl::write(&forward.into_iter().flatten().map(|key| (key, "1")).collect::<Vec<_>>())
-    };
-    host.netns.run(visit)??;
-    if config.hairpin_mode {
-        host.netlink.apply([Request::set_hairpin(pair.ends.index, true)]).await?;
-    }
-    if config.ip_masq {
-        masquerade::add(call, config, result).await?;
-    }
-    Ok(())
-}
-
 /// Waits until packets pass: before the kernel has acted on the carriers, those to and from the container
 /// are lost. The bridge's own carrier comes with its first port.
 async fn wait_for_port(netlink: &Netlink, pair: &Pair, bridge: &OwnBridge) -> Result<(), Error> {
@@ -266,14 +266,12 @@ async fn wait_for_port(netlink: &Netlink, pair: &Pair, bridge: &OwnBridge) -> Re
 }
 
 /// `ip link delete IFNAME` in the container. It may be gone already.
-pub(super) async fn unplug(inside: &NetNs, ifname: &str) -> Result<(), Error> {
-    let delete = async |netlink: Netlink| -> Result<(), KernelError> {
-        match netlink.link(ifname).await? {
-            Some(link) => netlink.delete_link(link.index).await,
-            None => Ok(()),
-        }
-    };
-    Ok(inside.with_netlink(delete).await??)
+pub(super) fn unplug(inside: &NetNs, ifname: &str) -> Result<(), Error> {
+    let netlink = inside.netlink()?;
+    match netlink.link(ifname)? {
+        Some(link) => Ok(netlink.delete_link(link.index)?),
+        None => Ok(()),
+    }
 }
 
 /// A hardware address of nobody's: locally administered, of one device.

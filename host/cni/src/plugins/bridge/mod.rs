@@ -33,7 +33,7 @@ pub(super) async fn run(call: Call<'_>) -> Result<Option<AddResult>, Error> {
         Command::Del => del(call, &config).await,
         Command::Check => {
             ipam(call, &config).await?;
-            check::check(call, &config).await
+            check::check(call, &config)
         }
         Command::Gc => {
             let addresses = ipam(call, &config).await;
@@ -71,10 +71,10 @@ async fn connect(call: Call<'_>, config: &Config, result: &mut AddResult) -> Res
         return Err(Error::Failed("the plugin that gives out addresses gave none".to_owned()));
     }
     let gateways = config.complete(result)?;
-    let bridge = device::ensure_bridge(call.host, config, &gateways).await?;
+    let bridge = device::ensure_bridge(call.host, config, &gateways)?;
     let plugged = device::plug(call, config, inside, &bridge, result).await;
     if plugged.is_err() {
-        bridge.undo(call.host).await;
+        bridge.undo(call.host);
     }
     plugged
 }
@@ -82,7 +82,7 @@ async fn connect(call: Call<'_>, config: &Config, result: &mut AddResult) -> Res
 /// Undoes all that it can; the first error is the answer.
 async fn del(call: Call<'_>, config: &Config) -> Result<Option<AddResult>, Error> {
     let link = match &call.attachment.netns {
-        Some(inside) => device::unplug(inside, &call.attachment.ifname).await,
+        Some(inside) => device::unplug(inside, &call.attachment.ifname),
         None => Ok(()),
     };
     let addresses = ipam(call, config).await;
