@@ -104,10 +104,10 @@ impl<'a> App<'a> {
         match act {
             None => {}
             Some(Act::Quit) => return Ok(Some(End::Quit)),
-            Some(Act::Reset { anew }) => {
-                self.lesson.reset(anew)?;
-                return Ok(Some(End::Reset));
-            }
+            Some(Act::Reset { anew }) => match self.lesson.reset(anew) {
+                Ok(()) => return Ok(Some(End::Reset)),
+                Err(error) => self.screen.notice = Some(format!("{error:#}")),
+            },
             Some(Act::Check(scope)) => {
                 self.lesson.check(scope).await?;
                 if !self.lesson.is_busy() {

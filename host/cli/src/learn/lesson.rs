@@ -19,6 +19,8 @@ pub(crate) struct Lesson {
     pub(crate) session: Session,
     client: Client,
     store: Store,
+    /// Whether the sandbox is this lesson's own: another one is not ended for a reset.
+    own: bool,
     saved: Progress,
     calls: HashMap<u64, Call>,
     /// Tasks of this round that are not asked for yet.
@@ -56,11 +58,11 @@ pub(crate) enum News {
 
 impl Lesson {
     /// Joins a session to a supervisor that has the chapter, and begins to watch for changes.
-    pub(crate) async fn begin(session: Session, mut client: Client, store: Store) -> anyhow::Result<Lesson> {
+    pub(crate) async fn begin(session: Session, mut client: Client, store: Store, own: bool) -> anyhow::Result<Lesson> {
         let id = client.send(Request::Changes, &[]).await?;
         let calls = HashMap::from([(id, Call::Changes)]);
         let saved = session.progress.clone();
-        Ok(Lesson { session, client, store, saved, calls, round: VecDeque::new(), again: None })
+        Ok(Lesson { session, client, store, own, saved, calls, round: VecDeque::new(), again: None })
     }
 
     /// What the supervisor says next. Nothing is lost where the future is dropped.
@@ -171,7 +173,15 @@ impl Lesson {
     }
 
     /// Has the chapter begin in another sandbox: forgets what it remembers, and with `anew` what was solved, too.
+    ///
+    /// # Errors
+    /// The sandbox is not its own, or the file can't be written.
     pub(crate) fn reset(&mut self, anew: bool) -> anyhow::Result<()> {
+        if !self.own {
+            anyhow::bail!(
+                "this sandbox was there before the chapter: knetsim down ends it, learn makes one of its own"
+            );
+        }
         self.session.progress.state.clear();
         if anew {
             self.session.begin_anew();

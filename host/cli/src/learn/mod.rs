@@ -25,8 +25,8 @@ mod view;
 
 use anyhow::Context;
 use knetsim_lab::package;
-use knetsim_model::Failure;
 use knetsim_model::protocol::{LoadChapter, Request};
+use knetsim_model::{Code, Failure};
 use knetsim_sandbox::{Options, StateFolder};
 
 use self::app::App;
@@ -74,14 +74,14 @@ pub(crate) fn open(order: &Order<'_>) -> anyhow::Result<End> {
         return sandboxes::talk(Some(name), async |client| {
             let folder = sandboxes::find(Some(name))?;
             tokio::select! {
-                ended = teach(client, &folder, &chapter, grants, store, order.plain) => ended,
+                ended = teach(client, &folder, &chapter, grants, store, order) => ended,
                 number = interrupts.next() => Err(Interrupted(number?).into()),
             }
         });
     }
     let name = format!("learn-{}", chapter.name);
     let fresh = Fresh::launch(&Options { name, ..Options::default() })?;
-    let ended = fresh.talk(async |client| teach(client, fresh.folder(), &chapter, grants, store, order.plain).await);
+    let ended = fresh.talk(async |client| teach(client, fresh.folder(), &chapter, grants, store, order).await);
     let down = fresh.end();
     let ended = ended?;
     down?;
@@ -104,20 +104,30 @@ async fn teach(
     chapter: &Found,
     grants: Vec<String>,
     store: Store,
-    plain: bool,
+    order: &Order<'_>,
 ) -> anyhow::Result<End> {
     let progress = store.load(&chapter.name)?;
     let load = LoadChapter { grants, state: progress.state.clone(), ..LoadChapter::default() };
     let steps = Steps::begin("The chapter is being set up", false);
     let outline = chapters::load(&mut client, &chapter.bytes, load).await?;
     let session = Session::new(&chapter.name, outline, progress);
-    client.ask(Request::Setup, |_, _| {}).await.context("setting the chapter up")?;
+    match client.ask(Request::Setup, |_, _| {}).await {
+        // It was set up there before.
+        Err(error) if order.name.is_some() && code(&error) == Some(Code::Exists) => {
+            output::warning(&format!("{error:#}"))
+        }
+        set_up => drop(set_up.context("setting the chapter up")?),
+    }
     for task in session.to_redo() {
         // What builds on it fails, too, and says what is missing.
         let solved = client.ask(Request::Solve { task: task.clone() }, |_, _| {}).await;
         solved.map_err(|error| output::warning(&format!("{task} could not be done again: {error:#}"))).ok();
     }
     drop(steps);
-    let lesson = Lesson::begin(session, client, store).await?;
-    if plain { Plain::new(lesson, folder)?.run().await } else { App::new(lesson, folder)?.run().await }
+    let lesson = Lesson::begin(session, client, store, order.name.is_none()).await?;
+    if order.plain { Plain::new(lesson, folder)?.run().await } else { App::new(lesson, folder)?.run().await }
+}
+
+fn code(error: &anyhow::Error) -> Option<Code> {
+    error.downcast_ref::<Failure>().map(|failure| failure.code)
 }

@@ -277,10 +277,10 @@ impl<'a> Plain<'a> {
     async fn act(&mut self, act: Act) -> anyhow::Result<Option<End>> {
         match act {
             Act::Quit => return Ok(Some(End::Quit)),
-            Act::Reset { anew } => {
-                self.lesson.reset(anew)?;
-                return Ok(Some(End::Reset));
-            }
+            Act::Reset { anew } => match self.lesson.reset(anew) {
+                Ok(()) => return Ok(Some(End::Reset)),
+                Err(error) => self.print(&format!("{error:#}"))?,
+            },
             Act::Check(scope) => {
                 self.lesson.check(scope).await?;
                 if scope == Scope::Chapter {

@@ -15,6 +15,7 @@ use super::menu::Menu;
 use super::screen::{Mode, Question, Screen};
 use super::session::{Session, Standing};
 use super::theme::{Line, Span, Theme, columns};
+use crate::output;
 
 const HELP: &[(&str, &str)] = &[
     ("n p", "next section, previous section"),
@@ -79,7 +80,7 @@ fn rule(screen: &Screen, document: &Document, theme: Theme, width: usize) -> Lin
     let all = document.lines.len();
     let reading = !matches!(screen.mode, Mode::Help | Mode::Menu(_));
     let said = match (reading, screen.top > 0, seen < all) {
-        (true, _, true) => format!(" ↓ {} more lines: Space ", all - seen),
+        (true, _, true) => format!(" ↓ {} more: Space ", output::count(all - seen, "line")),
         (true, true, false) => " ↑ b ".to_owned(),
         _ => String::new(),
     };
@@ -294,7 +295,7 @@ lsns -t net  all of them
     – box has no namespace blue yet
 
   ○ Give it an address
-─────────────────────────────────────────────────────── ↓ 6 more lines: Space ──
+─────────────────────────────────────────────────────── ↓ 6 lines more: Space ──
  ○ Make a namespace
    – box has no namespace blue yet
  ? help   q quit   n next   1-9 run   h hint   s solution   t shell   l list";
@@ -330,7 +331,7 @@ addresses and routes. Make one on box:
 > 1  on box
     ip netns add blue
 
--------------- v 18 more lines: Space --
+-------------- v 18 lines more: Space --
  o Make a namespace
  ? help   q quit   n next   1-9 run";
         let theme = Theme { color: false, ascii: true };
