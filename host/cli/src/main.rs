@@ -25,6 +25,7 @@ mod stdin;
 mod supervisor;
 mod terminal;
 mod topology;
+mod trial;
 
 use std::path::Path;
 use std::process::ExitCode;

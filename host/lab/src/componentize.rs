@@ -25,12 +25,14 @@ const WIT: &str = concat!(
     include_str!("../../../guest-sdk/wit/state.wit"),
     include_str!("../../../guest-sdk/wit/lesson.wit"),
 );
+/// What the names of a chapter's functions begin with.
+const LESSON: &str = "knetsim:lab/lesson@";
 const WASI_CLI: &str = include_str!("../../../guest-sdk/wit/deps/cli.wit");
 
 /// The component in a file that may be a component, a core module, or the text of one.
 ///
-/// A module that exports `_start` is a program of WASI 0.1, as wasi-libc makes it; any other exports
-/// `wasi:cli/run@0.2.12#run` itself.
+/// A module that exports `_start` is a program of WASI 0.1, as wasi-libc makes it; one that exports functions of
+/// `knetsim:lab/lesson` is a chapter; any other exports `wasi:cli/run@0.2.12#run` itself.
 ///
 /// # Errors
 /// It is none of these, or imports what neither WASI nor knetsim has.
@@ -39,10 +41,14 @@ pub fn componentize(lab: &[u8]) -> Result<Vec<u8>> {
     if Parser::is_component(&module) {
         return Ok(module);
     }
-    let Traits { program, typed } = traits(&module)?;
+    let Traits { program, chapter, typed } = traits(&module)?;
     let mut encode = || -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
         if !typed {
-            let (resolve, world) = world(if program { "imports" } else { "script" })?;
+            let (resolve, world) = world(match (program, chapter) {
+                (true, _) => "imports",
+                (false, true) => "chapter",
+                (false, false) => "script",
+            })?;
             embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
         }
         let adapter = if program { COMMAND } else { REACTOR };
@@ -59,18 +65,22 @@ pub fn componentize(lab: &[u8]) -> Result<Vec<u8>> {
 struct Traits {
     /// It exports `_start`.
     program: bool,
+    /// It exports a chapter's functions.
+    chapter: bool,
     /// It says itself, in a custom section, which world it was made for.
     typed: bool,
 }
 
 fn traits(module: &[u8]) -> Result<Traits> {
     let broken = |error: wasmparser::BinaryReaderError| LabError::NotALab(error.to_string());
-    let mut traits = Traits { program: false, typed: false };
+    let mut traits = Traits { program: false, chapter: false, typed: false };
     for payload in Parser::new(0).parse_all(module) {
         match payload.map_err(broken)? {
             Payload::ExportSection(exports) => {
                 for export in exports {
-                    traits.program |= export.map_err(broken)?.name == "_start";
+                    let name = export.map_err(broken)?.name;
+                    traits.program |= name == "_start";
+                    traits.chapter |= name.starts_with(LESSON);
                 }
             }
             Payload::CustomSection(section) => traits.typed |= section.name().starts_with("component-type"),

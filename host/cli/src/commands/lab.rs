@@ -1,25 +1,29 @@
-//! `knetsim lab new|build|inspect`.
+//! `knetsim lab new|build|inspect|test`.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::ValueEnum;
 use knetsim_lab::Manifest;
-use knetsim_lab::package::{self, Inspection};
+use knetsim_lab::package::{self, Inspection, Template};
 use knetsim_model::Failure;
 use serde_json::json;
 
-use crate::lab_file;
-use crate::output;
+use crate::trial::{self, Trial};
+use crate::{chapters, lab_file, output};
 
 const EXAMPLES: &str = "\
 Examples:
   knetsim lab new my-lab
+  knetsim lab new --chapter my-chapter
   knetsim lab build my-lab                   prints the path of my-lab.wasm
   knetsim lab inspect my-lab.wasm
+  knetsim lab test c1                        whether a chapter's checks tell done from not done
+  knetsim lab test my-chapter                builds it before
   knetsim run \"$(knetsim lab build my-lab)\"";
 
-/// Make, build and look at labs
+/// Make, build, look at and test labs
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -33,6 +37,9 @@ enum What {
     New {
         /// The folder to make; its last part is the lab's name
         folder: PathBuf,
+        /// A chapter, which teaches, instead of a script, which only does
+        #[arg(long)]
+        chapter: bool,
         /// The folder of the crate knetsim-sdk; left out, the one that this program was built beside
         #[arg(long, value_name = "FOLDER")]
         sdk: Option<PathBuf>,
@@ -54,9 +61,29 @@ enum What {
         #[arg(short, long, value_enum, default_value = "table")]
         output: Format,
     },
+    /// Prove that a chapter's checks tell what is done from what isn't
+    ///
+    /// Each task is tried in fresh sandboxes, with those solved that it comes after: the check fails before, stays so
+    /// after a near miss (tasks/TASK/near-miss.sh), and passes after the solution; after a reset it fails again, and
+    /// passes after a second solution made of plain commands (tasks/TASK/second.sh). Questions refuse wrong answers
+    /// (tasks/TASK/wrong.txt, one a line, and made-up ones) and take the right one. The commands of the text end as it
+    /// says. All that the chapter asks for is granted. Exit status: 0 where all held, 1 where something didn't.
+    Test {
+        /// A chapter that comes with knetsim, a chapter's file, or the folder of its crate
+        chapter: String,
+        /// Only this task; can be given several times
+        #[arg(long = "task", value_name = "TASK")]
+        tasks: Vec<String>,
+        /// How to print it
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Format,
+        /// Also write a file as JUnit does
+        #[arg(long, value_name = "FILE")]
+        junit: Option<PathBuf>,
+    },
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For a person
     Table,
@@ -66,7 +93,7 @@ enum Format {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     match args.what {
-        What::New { folder, sdk } => create(&folder, sdk)?,
+        What::New { folder, chapter, sdk } => create(&folder, chapter, sdk)?,
         What::Build { folder, file } => {
             let built = package::build(&folder, file.as_deref()).map_err(Failure::from)?;
             let Manifest { name, version, .. } = &built.manifest;
@@ -80,16 +107,47 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
                 Format::Json => output::print_json(&json(&found))?,
             }
         }
+        What::Test { chapter, tasks, output, junit } => return test(&chapter, &tasks, output, junit.as_deref()),
     }
     Ok(0)
 }
 
-fn create(folder: &Path, sdk: Option<PathBuf>) -> anyhow::Result<()> {
+fn test(chapter: &str, tasks: &[String], format: Format, junit: Option<&Path>) -> anyhow::Result<u8> {
+    let folder = Path::new(chapter);
+    let bytes = if folder.join("lab.toml").is_file() {
+        lab_file::read(&package::build(folder, None).map_err(Failure::from)?.path)?
+    } else {
+        chapters::find(chapter)?.bytes
+    };
+    let mut printed = Ok(());
+    let report = Trial::new(bytes)?.run(tasks, |tried| {
+        if format == Format::Table && printed.is_ok() {
+            printed = output::print(&trial::task_lines(tried));
+        }
+    })?;
+    printed?;
+    match format {
+        Format::Table => output::print(&trial::table(&report))?,
+        Format::Json => output::print_json(&report)?,
+    }
+    if let Some(path) = junit {
+        std::fs::write(path, trial::junit(&report)?).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(u8::from(!report.held()))
+}
+
+fn create(folder: &Path, chapter: bool, sdk: Option<PathBuf>) -> anyhow::Result<()> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest-sdk");
-    package::create(folder, &name, &sdk.unwrap_or_else(beside)).map_err(Failure::from)?;
+    let template = if chapter { Template::Chapter } else { Template::Script };
+    package::create(folder, &name, &sdk.unwrap_or_else(beside), template).map_err(Failure::from)?;
     let folder = folder.display();
-    output::say(format_args!("{folder} is made; next: `knetsim run \"$(knetsim lab build {folder})\"`"));
+    match template {
+        Template::Script => {
+            output::say(format_args!("{folder} is made; next: `knetsim run \"$(knetsim lab build {folder})\"`"))
+        }
+        Template::Chapter => output::say(format_args!("{folder} is made; next: `knetsim lab test {folder}`")),
+    }
     Ok(())
 }
 

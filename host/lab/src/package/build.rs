@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use super::embed;
+use super::{embed, trials};
 use crate::componentize::componentize;
 use crate::error::{LabError, Result};
 use crate::manifest::Manifest;
@@ -39,7 +39,8 @@ pub fn build(dir: &Path, output: Option<&Path>) -> Result<Built> {
     let target_dir = target_dir(dir)?;
     let module = compile(dir, &target_dir)?;
     let module = fs::read(&module).map_err(|source| LabError::File { doing: "read", path: module, source })?;
-    let lab = embed(&componentize(&module)?, &lab_toml)?;
+    let mut lab = embed(&componentize(&module)?, &lab_toml)?;
+    trials::embed(&mut lab, dir)?;
     let path = output.map_or_else(|| target_dir.join(format!("{}.wasm", manifest.name)), Path::to_owned);
     write_whole(&path, &lab).map_err(|source| LabError::File { doing: "write", path: path.clone(), source })?;
     Ok(Built { path, size: lab.len(), manifest })

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use wasmparser::{Parser, Payload};
 
-use super::{binary, hex, section};
+use super::{MAX_MANIFEST, SECTION, binary, hex, section};
 use crate::error::{LabError, Result};
 use crate::manifest::Manifest;
 
@@ -57,7 +57,7 @@ pub fn inspect(lab: &[u8]) -> Result<Inspection> {
         (true, true) => Kind::Component,
         (true, false) => Kind::Module,
     };
-    let manifest = section(&binary)?.map(|text| Manifest::parse(&text)).transpose()?;
+    let manifest = section(&binary, SECTION, MAX_MANIFEST)?.map(|text| Manifest::parse(&text)).transpose()?;
     let (imports, exports) = interface(&binary).map_err(|error| LabError::NotALab(error.to_string()))?;
     Ok(Inspection { kind, size: lab.len(), sha256: hex(&Sha256::digest(lab)), manifest, imports, exports })
 }

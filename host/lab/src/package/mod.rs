@@ -6,6 +6,7 @@ mod create;
 mod inspect;
 #[cfg(test)]
 mod tests;
+mod trials;
 
 use std::borrow::Cow;
 
@@ -16,8 +17,9 @@ use crate::error::{LabError, Result};
 use crate::manifest::Manifest;
 
 pub use build::{Built, build};
-pub use create::create;
+pub use create::{Template, create};
 pub use inspect::{Inspection, Kind, inspect};
+pub use trials::{Trials, trials};
 
 /// The custom section that holds lab.toml, as text.
 pub const SECTION: &str = "knetsim:lab";
@@ -31,7 +33,7 @@ pub const MAX_LAB: usize = 64 << 20;
 /// # Errors
 /// The bytes are no WebAssembly, or the manifest is not as it should be.
 pub fn manifest(lab: &[u8]) -> Result<Manifest> {
-    match section(&binary(lab)?)? {
+    match section(&binary(lab)?, SECTION, MAX_MANIFEST)? {
         Some(text) => Manifest::parse(&text),
         None => Ok(Manifest::unnamed()),
     }
@@ -47,13 +49,18 @@ pub fn embed(lab: &[u8], lab_toml: &str) -> Result<Vec<u8>> {
         return Err(LabError::Manifest(format!("it is longer than {MAX_MANIFEST} bytes")));
     }
     let mut lab = binary(lab)?.into_owned();
-    if section(&lab)?.is_some() {
+    if section(&lab, SECTION, MAX_MANIFEST)?.is_some() {
         return Err(LabError::Manifest("this lab carries a manifest already".to_owned()));
     }
-    let custom = CustomSection { name: SECTION.into(), data: lab_toml.as_bytes().into() };
-    lab.push(custom.id());
-    custom.encode(&mut lab);
+    append(&mut lab, SECTION, lab_toml);
     Ok(lab)
+}
+
+/// Adds a section of ours at the end of a binary.
+fn append(lab: &mut Vec<u8>, name: &str, text: &str) {
+    let custom = CustomSection { name: name.into(), data: text.as_bytes().into() };
+    lab.push(custom.id());
+    custom.encode(lab);
 }
 
 /// The binary form of what may be text.
@@ -75,8 +82,8 @@ pub(crate) fn binary(lab: &[u8]) -> Result<Cow<'_, [u8]>> {
     wat::parse_bytes(lab).map_err(|error| LabError::NotALab(error.to_string()))
 }
 
-/// The text of the one section of ours at the top level of a binary.
-fn section(binary: &[u8]) -> Result<Option<String>> {
+/// The text of the one section of ours with that name at the top level of a binary.
+fn section(binary: &[u8], name: &str, most: usize) -> Result<Option<String>> {
     let broken = |error: wasmparser::BinaryReaderError| LabError::NotALab(error.to_string());
     let mut found = Vec::new();
     let mut depth = 0;
@@ -85,17 +92,17 @@ fn section(binary: &[u8]) -> Result<Option<String>> {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             // The last `End` is that of the whole file.
             Payload::End(_) if depth > 0 => depth -= 1,
-            Payload::CustomSection(section) if depth == 0 && section.name() == SECTION => found.push(section.data()),
+            Payload::CustomSection(section) if depth == 0 && section.name() == name => found.push(section.data()),
             _ => {}
         }
     }
     let data = match found.as_slice() {
         [] => return Ok(None),
         [data] => data,
-        _ => return Err(LabError::Manifest("this lab carries more than one".to_owned())),
+        _ => return Err(LabError::Manifest(format!("this lab carries more than one section `{name}`"))),
     };
-    if data.len() > MAX_MANIFEST {
-        return Err(LabError::Manifest(format!("it is longer than {MAX_MANIFEST} bytes")));
+    if data.len() > most {
+        return Err(LabError::Manifest(format!("its section `{name}` is longer than {most} bytes")));
     }
     match std::str::from_utf8(data) {
         Ok(text) => Ok(Some(text.to_owned())),

@@ -1,0 +1,216 @@
+//! A chapter in a sandbox, as a test calls it, and the scripts that stand for what a learner types there.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use anyhow::Context;
+use knetsim_lab::{Grant, Manifest};
+use knetsim_model::chapter::{Outline, Task, Verdict};
+use knetsim_model::protocol::{LoadChapter, Reply, Request};
+use knetsim_model::{Code, Failure, Target};
+use tokio::net::unix::pipe;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Outcome, SCRIPT};
+use crate::chapters;
+use crate::control::client::Client;
+use crate::control::wire::WireError;
+
+/// How long the kernel may take until a check sees what was done.
+const GREEN: Duration = Duration::from_secs(5);
+/// How often a check is asked meanwhile.
+const AGAIN: Duration = Duration::from_millis(200);
+/// How long a command has to end after it was interrupted.
+const GRACE: Duration = Duration::from_secs(5);
+/// How much is kept of what a command writes, in bytes.
+const KEPT: usize = 8 << 10;
+const SIGINT: i32 = 2;
+const SIGKILL: i32 = 9;
+
+/// A chapter that is taught in a sandbox.
+pub(super) struct Lesson {
+    client: Client,
+    pub(super) outline: Outline,
+}
+
+/// How a command ended.
+pub(super) struct Ran {
+    pub(super) status: i32,
+    /// It went on for longer than it was left alone.
+    pub(super) interrupted: bool,
+    written: Vec<u8>,
+}
+
+impl Ran {
+    /// `why`, and what the command wrote last.
+    pub(super) fn explain(&self, why: &str) -> String {
+        let written = String::from_utf8_lossy(&self.written);
+        match written.trim() {
+            "" => why.to_owned(),
+            written => format!("{why}; it wrote: {written}"),
+        }
+    }
+}
+
+impl Lesson {
+    /// Loads a chapter, with all grants that it asks for.
+    pub(super) async fn load(mut client: Client, bytes: &[u8], manifest: &Manifest) -> anyhow::Result<Lesson> {
+        let grants = manifest.grants.keys().map(Grant::to_string).collect();
+        let outline = chapters::load(&mut client, bytes, LoadChapter { grants, ..LoadChapter::default() }).await?;
+        Ok(Lesson { client, outline })
+    }
+
+    /// Loads a chapter, sets it up and solves tasks, in order.
+    pub(super) async fn begin(
+        client: Client,
+        bytes: &[u8],
+        manifest: &Manifest,
+        solved: &[&Task],
+    ) -> anyhow::Result<Lesson> {
+        let mut lesson = Lesson::load(client, bytes, manifest).await?;
+        lesson.ask(Request::Setup).await?;
+        for task in solved {
+            let answer = lesson.solve(task).await?;
+            if let Outcome::Failed(why) = lesson.turns_green(task, answer.as_deref()).await? {
+                let message = format!("the task `{}`, which comes before: its solution: {why}", task.name);
+                return Err(Failure::new(Code::Failed, message).into());
+            }
+        }
+        Ok(lesson)
+    }
+
+    /// Has the chapter solve a task; a question's answer.
+    pub(super) async fn solve(&mut self, task: &Task) -> anyhow::Result<Option<String>> {
+        match self.ask(Request::Solve { task: task.name.clone() }).await? {
+            Reply::Solved { answer } => Ok(answer),
+            other => Err(WireError::Unexpected(Box::new(other)).into()),
+        }
+    }
+
+    /// Whether the check says that something is missing. That an answer is of the wrong kind will do, too.
+    pub(super) async fn is_red(&mut self, task: &Task, answer: Option<&str>) -> anyhow::Result<Outcome> {
+        match self.check(task, answer).await {
+            Ok(Verdict::Missing(_)) => Ok(Outcome::Held),
+            Ok(Verdict::Passed) => Ok(Outcome::Failed("the check passes".to_owned())),
+            Err(error) => match error.downcast_ref::<Failure>() {
+                Some(failure) if failure.code == Code::Invalid && answer.is_some() => Ok(Outcome::Held),
+                Some(failure) => Ok(Outcome::Failed(failure.message.clone())),
+                None => Err(error),
+            },
+        }
+    }
+
+    /// Whether the check passes, now or soon.
+    pub(super) async fn turns_green(&mut self, task: &Task, answer: Option<&str>) -> anyhow::Result<Outcome> {
+        let end = Instant::now() + GREEN;
+        loop {
+            let why = match self.check(task, answer).await {
+                Ok(Verdict::Passed) => return Ok(Outcome::Held),
+                Ok(Verdict::Missing(what)) => what.join("; "),
+                Err(error) => match error.downcast::<Failure>() {
+                    Ok(failure) => return Ok(Outcome::Failed(failure.message)),
+                    Err(error) => return Err(error),
+                },
+            };
+            if Instant::now() > end {
+                return Ok(Outcome::Failed(format!("still missing: {why}")));
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Runs a script of the author's: where its line `# on: TARGET` says, else on the node side. One that only says
+    /// `# none: WHY` is left out.
+    pub(super) async fn try_script(&mut self, script: &str) -> anyhow::Result<Outcome> {
+        let said =
+            |key: &str| script.lines().find_map(|line| line.strip_prefix("# ")?.strip_prefix(key)).map(str::trim);
+        if let Some(missing) = said("missing:") {
+            return Ok(Outcome::Failed(format!("there is no {missing}")));
+        }
+        if let Some(why) = said("none:") {
+            return Ok(Outcome::LeftOut(why.to_owned()));
+        }
+        let target = match said("on:").map(str::parse::<Target>) {
+            None => Target::Base,
+            Some(Ok(target)) => target,
+            Some(Err(error)) => return Ok(Outcome::Failed(format!("`# on:`: {error}"))),
+        };
+        let ran = self.shell(&target, &format!("set -eu\n{script}"), SCRIPT).await?;
+        Ok(match (ran.interrupted, ran.status) {
+            (false, 0) => Outcome::Held,
+            (false, status) => Outcome::Failed(ran.explain(&format!("it ended with status {status}"))),
+            (true, _) => Outcome::Failed(ran.explain(&format!("it had not ended after {SCRIPT:?}"))),
+        })
+    }
+
+    /// Runs a script of the shell, as a learner\'s is run; interrupts it when it was left alone for that long.
+    pub(super) async fn shell(&mut self, target: &Target, script: &str, alone: Duration) -> anyhow::Result<Ran> {
+        let (stdin, _) = std::io::pipe().context("making a pipe")?;
+        let (from, to) = std::io::pipe().context("making a pipe")?;
+        let command = ["bash", "--norc", "-c", script].map(str::to_owned).to_vec();
+        let request =
+            Request::Exec { target: target.clone(), command, env: BTreeMap::new(), tty: None, background: false };
+        let call = self.client.send(request, &[stdin.as_fd(), to.as_fd(), to.as_fd()]).await?;
+        drop((stdin, to));
+        let from = pipe::Receiver::from_owned_fd(OwnedFd::from(from)).context("watching a pipe")?;
+        let mut ran = Ran { status: 0, interrupted: false, written: Vec::new() };
+        let (mut end, mut open) = (Instant::now() + alone, true);
+        ran.status = loop {
+            tokio::select! {
+                received = self.client.receive() => match received?.0 {
+                    answer if answer.id != call => {}
+                    answer => match answer.reply {
+                        Reply::Exited { status } => break status,
+                        Reply::Failed(failure) => return Err(failure.into()),
+                        _ => {}
+                    },
+                },
+                ready = from.readable(), if open => open = ready.is_ok() && take(&from, &mut ran.written),
+                () = sleep_until(end) => {
+                    let signal = if ran.interrupted { SIGKILL } else { SIGINT };
+                    self.client.send(Request::Signal { call, signal }, &[]).await?;
+                    ran.interrupted = true;
+                    end = Instant::now() + GRACE;
+                }
+            }
+        };
+        // What there was when it ended, which the runtime may not have been told of; what it left running may go on.
+        let mut chunk = [0; 64 << 10];
+        if let Ok(read @ 1..) = rustix::io::read(&from, &mut chunk) {
+            keep(&mut ran.written, &chunk[..read]);
+        }
+        Ok(ran)
+    }
+
+    async fn check(&mut self, task: &Task, answer: Option<&str>) -> anyhow::Result<Verdict> {
+        let request = Request::Check { task: task.name.clone(), answer: answer.map(str::to_owned) };
+        match self.ask(request).await? {
+            Reply::Verdict { verdict } => Ok(verdict),
+            other => Err(WireError::Unexpected(Box::new(other)).into()),
+        }
+    }
+
+    async fn ask(&mut self, request: Request) -> anyhow::Result<Reply> {
+        self.client.ask(request, |_, _| {}).await
+    }
+}
+
+/// Takes what there is to read and keeps the end of it; whether there may be more.
+fn take(from: &pipe::Receiver, kept: &mut Vec<u8>) -> bool {
+    let mut chunk = [0; 4096];
+    match from.try_read(&mut chunk) {
+        Ok(read @ 1..) => {
+            keep(kept, &chunk[..read]);
+            true
+        }
+        Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+        Ok(0) => false,
+    }
+}
+
+fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
+    kept.extend_from_slice(bytes);
+    let over = kept.len().saturating_sub(KEPT);
+    kept.drain(..over);
+}

@@ -1,0 +1,3 @@
+# on: box
+# In one go.
+ip link add br0 up type bridge

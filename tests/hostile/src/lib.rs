@@ -1,0 +1,75 @@
+//! A chapter whose checks try what no check may.
+
+use knetsim_sdk::{
+    AnswerKind, Chapter, Command, Error, Lab, NewCapture, Outline, Place, Result, Section, Task, Verdict,
+};
+
+struct Hostile;
+knetsim_sdk::chapter!(Hostile);
+
+impl Chapter for Hostile {
+    fn outline() -> Outline {
+        let section = Section::new("Hostile", "")
+            .task(changes())
+            .task(task("endless").check(|_| {
+                loop {
+                    std::hint::black_box(());
+                }
+            }))
+            .task(task("panics").check(|_| panic!("these words")))
+            .task(task("remembers").check(|lab| lab.remember("a", 1).map(|()| Verdict::passed())).solve(remember_more))
+            .task(task("recalls").check(recalls))
+            .task(task("says-escape").check(|_| Ok(Verdict::missing("a\u{1b}[2Jb"))))
+            .task(task("looks-for-none").check(|lab| lab.place("box/none").observe().map(|_| Verdict::passed())))
+            .task(task("one-too-many").solve(|lab| lab.create_scratch("box2").map(drop)))
+            .task(Task::question("number", "T", "", AnswerKind::Number).answer(|_| Ok(100)));
+        Outline::new("Hostile", 1).section(section)
+    }
+
+    fn setup(lab: &Lab) -> Result<()> {
+        lab.create_cluster("C0", 1)?;
+        lab.create_scratch("box")?;
+        lab.remember("kept", "since setup")
+    }
+}
+
+fn task(name: &str) -> Task {
+    Task::new(name, "A task", "")
+}
+
+/// What each attempt to change something came to.
+fn changes() -> Task {
+    task("changes").check(|lab| {
+        let attempts: [(&str, Result<()>); 12] = [
+            ("cluster", lab.create_cluster("C1", 1).map(drop)),
+            ("open cluster", lab.cluster("C0").map(drop)),
+            ("scratch", lab.create_scratch("box3").map(drop)),
+            ("open worker", lab.worker("C0w1").map(drop)),
+            ("link", lab.set_link("C0w1:eth0", false)),
+            ("container", lab.create_container("C0w1.c1").map(drop)),
+            ("run", lab.place("box").run(["true"]).map(drop)),
+            ("run as a learner", lab.place("box").run(Command::new(["true"]).with_namespaces()).map(drop)),
+            ("start", lab.place("box").start(["true"]).map(drop)),
+            ("probe", lab.place("box").probe().map(drop)),
+            ("capture", lab.capture(NewCapture::new("box:eth0")).and_then(|capture| capture.keep("c"))),
+            ("remember", lab.remember("a", "b")),
+        ];
+        let mut verdict = Verdict::passed();
+        for (what, attempt) in attempts {
+            let code = attempt.map_or_else(|error| format!("{:?}", error.code()), |()| "done".to_owned());
+            verdict = verdict.require(code == "Denied", format!("{what}: {code}"));
+        }
+        Ok(verdict)
+    })
+}
+
+fn recalls(lab: &Lab) -> Result<Verdict> {
+    match lab.recall::<String>("kept")? {
+        Some(kept) => Ok(Verdict::missing(kept)),
+        None => Err(Error::new("nothing was kept")),
+    }
+}
+
+fn remember_more(lab: &Lab) -> Result<()> {
+    lab.remember("much", "x".repeat(64 << 10))
+}

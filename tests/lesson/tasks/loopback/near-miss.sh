@@ -1,0 +1,3 @@
+# on: box
+# The loopback of the node instead.
+ip link set lo up

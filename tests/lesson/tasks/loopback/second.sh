@@ -1,0 +1,2 @@
+# on: box
+ip -n mine link set lo up

@@ -1,0 +1,3 @@
+# on: box
+# A namespace of another name.
+ip netns add mime
