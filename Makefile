@@ -1,7 +1,7 @@
 # `make help` says what there is. Each target first makes sure that what it needs is installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench build setup clean
+.PHONY: help demo test check bench build image setup clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*##/ { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ bench: ## measure against the raw netlink floor and Mininet (release build)
 build: ## target/release/knetsim
 	@scripts/setup.sh build
 	cargo build --release --locked --package knetsim
+
+image: ## the Docker image `knetsim`, with C1 run in it (IMAGE="OPTION OF docker build ...")
+	@scripts/setup.sh image
+	@scripts/image.sh $(IMAGE)
 
 setup: ## install all that any of these needs
 	@scripts/setup.sh build labs run test check bench

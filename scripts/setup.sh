@@ -5,6 +5,7 @@
 # Where nothing is missing it says nothing and takes no time. Groups:
 #   build   to compile knetsim       labs   to compile labs        run    programs that knetsim runs and learners use
 #   test    for the tests            check  for `make check`       bench  for `make bench`
+#   image   for `make image`
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -40,6 +41,7 @@ containernetworking-plugins|test|/usr/lib/cni/bridge|the usual CNI plugins, to c
 iperf3|bench|iperf3|throughput
 mininet|bench|mn|the same topology by Mininet
 bridge-utils|bench|brctl|Mininet's bridges
+docker.io|image|docker|builds the image and runs it
 shellcheck|check|shellcheck|lints of the scripts
 rustfmt-web|check|has_rustfmt|formatting
 rust-web-clippy|check|has_clippy|lints
