@@ -1,12 +1,11 @@
 //! Containers: made, deleted, relabelled.
 //!
 //! "Create container", read downwards: [`Emulator::submit`](crate::Emulator::submit) plans it,
-//! [`make_container`](crate::Emulator) does it with four things of the layers below:
+//! [`make_container`](crate::Emulator) does it with three things of the layers below:
 //!
 //! | what | by | as a person would |
 //! |---|---|---|
-//! | a network namespace | [`knetsim_sandbox::Sandbox::create_netns`] | `unshare -n` |
-//! | its name | [`knetsim_sandbox::Sandbox::attach`] | `ip netns attach c1 PID` |
+//! | a network namespace | [`knetsim_sandbox::Sandbox::create_named_netns`] | `ip netns add c1` |
 //! | `eth0`, address, routes | [`knetsim_cni::Runtime::add`] | `cnitool add C0w1 /var/run/netns/c1` |
 //! | its command | [`knetsim_sandbox::Sandbox::spawn`] | `ip netns exec c1 CMD` |
 
@@ -30,7 +29,8 @@ impl Emulator {
         let reference = plan.reference();
         let doing = || format!("container {reference}");
         let node = self.state().node(&plan.worker)?;
-        let namespace = self.sandbox().create_netns().await.map_err(|error| Failure::failed(doing(), &error))?;
+        let namespace = self.sandbox().create_named_netns(&plan.worker, plan.key.1.as_str()).await;
+        let namespace = namespace.map_err(|error| Failure::failed(doing(), &error))?;
         if let Err(failure) = self.fill(plan, &node, &namespace).await {
             // The first failure is the one to tell.
             self.state().containers.remove(&plan.key);
@@ -41,12 +41,11 @@ impl Emulator {
         Ok(())
     }
 
-    /// Gives a new namespace its name, its network and its command, and enters the container.
+    /// Gives a new namespace its network and its command, and enters the container.
     async fn fill(&self, plan: &ContainerPlan, node: &Node, namespace: &NetNs) -> Result<(), Failure> {
         let reference = plan.reference();
         let doing = || format!("container {reference}");
         let name = plan.key.1.as_str();
-        self.sandbox().attach(&plan.worker, name, namespace).await.map_err(|error| Failure::failed(doing(), &error))?;
         let cni = cni(node)?;
         let network = cni.network(plan.worker.as_str()).map_err(|error| Failure::failed(doing(), &error))?;
         let result = cni.add(&network, &attachment(name, Some(namespace))).await;

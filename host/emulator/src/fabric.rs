@@ -36,8 +36,7 @@ impl Fabric {
     /// Makes a cluster's switch and ties it to `t0`. When it fails, [`Fabric::remove_switch`] takes away what it left.
     pub(crate) async fn add_switch(&self, cluster: &ClusterName) -> Result<(), KernelError> {
         let (top, (upper, lower)) = (self.index(TOP_SWITCH)?, uplink(cluster));
-        let switch =
-            self.netlink.add_bridge(&Bridge { name: &cluster.switch(), up: true, ..Bridge::default() })?;
+        let switch = self.netlink.add_bridge(&Bridge { name: &cluster.switch(), up: true, ..Bridge::default() })?;
         let veth = Veth { name: &upper, peer_name: &lower, master: Some(top), up: true, ..Veth::default() };
         let ends = self.netlink.add_veth(&veth)?;
         let inside = [Request::set_master(ends.peer_index, Some(switch)), Request::set_up(ends.peer_index, true)];

@@ -300,24 +300,29 @@ impl Sandbox {
         node::remove_folder(&self.inner.data, name)
     }
 
-    /// A new network namespace without a name, for a container; loopback is up. It lives as long as the descriptor, a process
-    /// in it, or a name ([`Sandbox::attach`]).
+    /// A new network namespace without a name; loopback is up. It lives as long as the descriptor or a process in it.
     ///
     /// # Errors
     /// The kernel refused.
     pub async fn create_netns(&self) -> Result<NetNs> {
-        let (_, fds) = self.inner.ask(Request::CreateNetns, &[], None).await?;
-        let [netns] = expect(fds)?;
-        Ok(NetNs::from_fd(netns)?)
+        self.new_netns(None, None).await
     }
 
-    /// Gives a namespace a name on a node: `/run/netns/<name>`, as `ip netns attach` does.
+    /// A new network namespace for a container, with a name on a node: `ip netns add`. Loopback is up. It lives as
+    /// long as the descriptor, a process in it, or its name ([`Sandbox::detach`]).
     ///
     /// # Errors
-    /// The name is taken, or there is no such node.
-    pub async fn attach(&self, node: &NodeName, name: &str, netns: &NetNs) -> Result<()> {
-        let request = Request::Attach { node: node.to_string(), name: name.to_owned() };
-        self.inner.ask(request, &[netns.as_fd()], None).await.map(drop)
+    /// The name is taken, or there is no such node; nothing is left then.
+    pub async fn create_named_netns(&self, node: &NodeName, name: &str) -> Result<NetNs> {
+        let (node, name) = (node.to_string(), name.to_owned());
+        let undo = Request::Detach { node: node.clone(), name: name.clone() };
+        self.new_netns(Some((node, name)), Some(undo)).await
+    }
+
+    async fn new_netns(&self, named: Option<(String, String)>, undo: Option<Request>) -> Result<NetNs> {
+        let (_, fds) = self.inner.ask(Request::CreateNetns { named }, &[], undo).await?;
+        let [netns] = expect(fds)?;
+        Ok(NetNs::from_fd(netns)?)
     }
 
     /// Removes a namespace's name from a node, `ip netns delete`. Can be repeated.

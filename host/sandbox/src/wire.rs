@@ -43,11 +43,9 @@ pub(crate) enum Request {
         name: String,
     },
     /// Descriptor of the answer: the namespace.
-    CreateNetns,
-    /// Descriptor beside it: the namespace.
-    Attach {
-        node: String,
-        name: String,
+    CreateNetns {
+        /// The node and the name that it has there.
+        named: Option<(String, String)>,
     },
     Detach {
         node: String,
@@ -69,8 +67,10 @@ impl Request {
         match self {
             Request::CreateNode { name, .. } => format!("creating node {name}"),
             Request::DeleteNode { name } => format!("deleting node {name}"),
-            Request::CreateNetns => "creating a network namespace".into(),
-            Request::Attach { node, name } => format!("naming a namespace {name} on {node}"),
+            Request::CreateNetns { named: None } => "creating a network namespace".into(),
+            Request::CreateNetns { named: Some((node, name)) } => {
+                format!("creating network namespace {name} on {node}")
+            }
             Request::Detach { node, name } => format!("taking the name {name} of a namespace away on {node}"),
             Request::Spawn(spawn) => format!("starting `{}`", spawn.argv.first().map_or("", String::as_str)),
             Request::Signal { signal, .. } => format!("sending signal {signal}"),
@@ -183,7 +183,8 @@ mod tests {
     fn a_packet_arrives_with_its_descriptors() {
         let (one, other) = pair();
         let file = std::fs::File::open("/dev/null").unwrap();
-        send(&one, &Call { id: 7, request: Request::CreateNetns }, &[file.as_fd(), file.as_fd()]).unwrap();
+        send(&one, &Call { id: 7, request: Request::CreateNetns { named: None } }, &[file.as_fd(), file.as_fd()])
+            .unwrap();
         let (call, fds) = receive::<Call>(&other, &mut vec![0; MAX_PACKET]).unwrap().unwrap();
         assert_eq!((call.id, fds.unwrap().len()), (7, 2));
         drop(one);
@@ -195,7 +196,7 @@ mod tests {
         let (one, other) = pair();
         let mut buffer = vec![0; MAX_PACKET];
         assert!(send(&one, &"a".repeat(MAX_PACKET), &[]).is_err());
-        for text in ["\"a\"", "{\"id\":1}", "[", "{\"id\":-1,\"request\":\"CreateNetns\"}"] {
+        for text in ["\"a\"", "{\"id\":1}", "[", "{\"id\":-1,\"request\":{\"CreateNetns\":{\"named\":null}}}"] {
             rustix::net::send(&one, text.as_bytes(), SendFlags::empty()).unwrap();
             assert!(receive::<Call>(&other, &mut buffer).is_err(), "{text}");
         }

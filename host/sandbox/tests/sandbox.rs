@@ -91,12 +91,12 @@ fn nodes_have_files_of_their_own() {
 fn namespaces_have_names() {
     in_sandbox(&options(), |sandbox| async move {
         let node = sandbox.create_node(spec("C0w1")).await.unwrap();
-        let netns = sandbox.create_netns().await.unwrap();
-        sandbox.attach(&node.name, "c1", &netns).await.unwrap();
-        assert!(sandbox.attach(&node.name, "c1", &netns).await.is_err(), "the name is taken");
+        let netns = sandbox.create_named_netns(&node.name, "c1").await.unwrap();
+        assert!(sandbox.create_named_netns(&node.name, "c1").await.is_err(), "the name is taken");
         for name in ["", ".", "..", "a/b", "../x"] {
-            assert!(sandbox.attach(&node.name, name, &netns).await.is_err(), "{name:?}");
+            assert!(sandbox.create_named_netns(&node.name, name).await.is_err(), "{name:?}");
         }
+        assert!(sandbox.create_named_netns(&"C0w9".parse().unwrap(), "c1").await.is_err(), "no such node");
         ok(&sandbox, Some("C0w1"), "ip netns add by-hand && ip netns exec by-hand ip link set lo up").await;
         assert_eq!(ok(&sandbox, Some("C0w1"), "ip netns list | cut -d' ' -f1 | sort").await, "by-hand\nc1");
         let inode = ok(&sandbox, Some("C0w1"), "ip netns exec c1 readlink /proc/self/ns/net").await;

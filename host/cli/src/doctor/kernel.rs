@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use knetsim_kernel::KernelError;
 use knetsim_kernel::mounts::{INERT, READ_ONLY, Tree};
 use knetsim_kernel::namespaces::{Forked, IdRange, Spaces, become_root, fork_into, write_id_maps};
 use knetsim_kernel::netlink::{Bridge, Netlink, Veth, VxlanSpec};
-use knetsim_kernel::KernelError;
 use serde::{Deserialize, Serialize};
 
 use super::{Check, State, machine, programs};

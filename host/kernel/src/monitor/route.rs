@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use knetsim_model::observe::{Change, FdbEntry, Link, Neighbour, Route};
 use netlink_packet_core::{NLM_F_REPLACE, NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::libc;
@@ -57,14 +56,17 @@ impl Seen {
 
     /// What an announcement says that changed, if that is worth telling.
     pub(super) fn change(&mut self, message: NetlinkBuffer<&[u8]>) -> Vec<Change> {
+        match message.message_type() {
+            libc::RTM_NEWLINK => return self.link(message.payload()).into_iter().collect(),
+            libc::RTM_DELLINK => return self.link_gone(message.payload()).into_iter().collect(),
+            _ => {}
+        }
         let replaced = message.flags() & NLM_F_REPLACE != 0;
         let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(message.into_inner()) else {
             return Vec::new();
         };
         let NetlinkPayload::InnerMessage(message) = message.payload else { return Vec::new() };
         match message {
-            RouteNetlinkMessage::NewLink(link) => self.link(&link).into_iter().collect(),
-            RouteNetlinkMessage::DelLink(link) => self.link_gone(&link).into_iter().collect(),
             RouteNetlinkMessage::NewAddress(address) => self.address("new", &address).into_iter().collect(),
             RouteNetlinkMessage::DelAddress(address) => self.address("gone", &address).into_iter().collect(),
             RouteNetlinkMessage::NewRoute(route) => {
@@ -77,12 +79,8 @@ impl Seen {
         }
     }
 
-    fn link(&mut self, message: &LinkMessage) -> Option<Change> {
-        // A bridge announces its ports once more in its own terms.
-        if message.header.interface_family == AddressFamily::Bridge {
-            return None;
-        }
-        let link = observe::link(message, &self.names);
+    fn link(&mut self, announced: &[u8]) -> Option<Change> {
+        let link = observe::link(announced, &self.names)?;
         let text = link_text(&link);
         self.names.insert(link.index, link.name);
         match self.links.insert(link.index, text.clone()) {
@@ -92,12 +90,10 @@ impl Seen {
         }
     }
 
-    fn link_gone(&mut self, message: &LinkMessage) -> Option<Change> {
-        if message.header.interface_family == AddressFamily::Bridge {
-            return None;
-        }
-        self.links.remove(&message.header.index);
-        self.names.remove(&message.header.index).map(|name| change("link", "gone", name))
+    fn link_gone(&mut self, announced: &[u8]) -> Option<Change> {
+        let Link { index, .. } = observe::link(announced, &self.names)?;
+        self.links.remove(&index);
+        self.names.remove(&index).map(|name| change("link", "gone", name))
     }
 
     fn address(&self, verb: &str, message: &AddressMessage) -> Option<Change> {

@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 use knetsim_model::observe::Address;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 
 use super::links::{Names, name};
@@ -78,8 +78,7 @@ impl Netlink {
     pub fn addresses_of(&self, index: u32) -> Result<Vec<IpNet>, KernelError> {
         let mut of_link = AddressMessage::default();
         of_link.header.index = index;
-        let found =
-            self.dump(RouteNetlinkMessage::GetAddress(of_link), &format!("list addresses of link {index}"))?;
+        let found = self.dump(RouteNetlinkMessage::GetAddress(of_link), &format!("list addresses of link {index}"))?;
         let address = |message| match message {
             RouteNetlinkMessage::NewAddress(address) => observe(&address, &Names::new()),
             _ => None,

@@ -5,10 +5,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use knetsim_model::observe::{Counters, Link, Vxlan};
+use netlink_packet_core::NlasIterator;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     InfoData, InfoVxlan, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Stats64,
 };
+
+use nix::libc;
 
 use super::mac::mac_text;
 use super::{Bridge, Mac, Netlink, Request, Veth, VxlanSpec, confirm, inner};
@@ -224,6 +227,30 @@ pub(crate) fn observe(message: &LinkMessage, names: &Names) -> Link {
         }
     }
     link
+}
+
+/// Of what the kernel announces of a device, what changes there: index, name, flags, MTU, hardware address and
+/// bridge, without a look at the hundred other things. None where a bridge announces its port in its own terms.
+pub(crate) fn observe_change(announced: &[u8], names: &Names) -> Option<Link> {
+    // struct ifinfomsg (rtnetlink(7)): family, type, index, flags, which of them changed.
+    let (header, attributes) = announced.split_at_checked(16)?;
+    let number = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_ne_bytes);
+    if i32::from(header[0]) == libc::AF_BRIDGE {
+        return None;
+    }
+    let up = LinkFlags::from_bits_retain(number(&header[8..12])?).contains(LinkFlags::Up);
+    let mut link = Link { index: number(&header[4..8])?, up, ..Link::default() };
+    for attribute in NlasIterator::new(attributes).map_while(Result::ok) {
+        let value = attribute.value();
+        match attribute.kind() {
+            libc::IFLA_IFNAME => link.name = String::from_utf8_lossy(value).trim_end_matches('\0').to_owned(),
+            libc::IFLA_ADDRESS => link.mac = mac_text(value),
+            libc::IFLA_MTU => link.mtu = number(value)?,
+            libc::IFLA_MASTER => link.master = Some(name(names, number(value)?)),
+            _ => {}
+        }
+    }
+    Some(link)
 }
 
 fn observe_kind(info: &LinkInfo, link: &mut Link) {

@@ -34,7 +34,7 @@ mod socket;
 /// The kernel's descriptions as observations, for those who read announcements.
 pub(crate) mod observe {
     pub(crate) use super::addresses::observe as address;
-    pub(crate) use super::links::observe as link;
+    pub(crate) use super::links::observe_change as link;
     pub(crate) use super::neighbours::{is_permanent, observe as neighbour, observe_fdb as fdb};
     pub(crate) use super::routes::observe as route;
 }

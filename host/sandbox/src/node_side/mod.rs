@@ -207,22 +207,17 @@ impl NodeSide {
 
     /// Does what was asked. An error is one that ends the node side.
     fn answer(&mut self, Call { id, request }: Call, fds: Vec<OwnedFd>) -> Result<()> {
-        let mut fds = fds.into_iter();
         let done = match request {
             Request::CreateNode { name, etcd } => match self.create_node(id, name, etcd) {
                 Ok(()) => return Ok(()),
                 Err(error) => Err(error),
             },
-            Request::Spawn(request) => match self.spawn(id, request, fds) {
+            Request::Spawn(request) => match self.spawn(id, request, fds.into_iter()) {
                 Ok(()) => return Ok(()),
                 Err(error) => Err(error),
             },
             Request::DeleteNode { name } => self.delete_node(&name).map(|()| None),
-            Request::CreateNetns => self.create_netns().map(Some),
-            Request::Attach { node, name } => match fds.next() {
-                Some(netns) => self.inside(&node, || pause::attach(&name, &netns)).map(|()| None),
-                None => Err(SandboxError::Invalid("there is no namespace to attach".into())),
-            },
+            Request::CreateNetns { named } => self.create_netns(named).map(Some),
             Request::Detach { node, name } => self.inside(&node, || pause::detach(&name)).map(|()| None),
             Request::Signal { process, signal } => self.signal(process, signal).map(|()| None),
         };
@@ -250,13 +245,17 @@ impl NodeSide {
         done
     }
 
-    /// A network namespace, without staying in it.
-    fn create_netns(&self) -> Result<OwnedFd> {
+    /// A network namespace, without staying in it, and its name on a node.
+    fn create_netns(&self, named: Option<(String, String)>) -> Result<OwnedFd> {
         enter_new(Spaces::CLONE_NEWNET)?;
         // As a pod's is: its runtime calls the loopback plugin first.
         let made = loopback_up().map_err(SandboxError::from).and_then(|()| Place::of("self").map(|place| place.net));
         self.come_back(&self.own.net, Spaces::CLONE_NEWNET);
-        made
+        let netns = made?;
+        if let Some((node, name)) = named {
+            self.inside(&node, || pause::attach(&name, &netns))?;
+        }
+        Ok(netns)
     }
 
     /// Goes back to its own namespace. In another one it must not go on.
