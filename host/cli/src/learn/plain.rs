@@ -138,7 +138,7 @@ impl<'a> Plain<'a> {
     }
 
     fn print(&self, text: &str) -> anyhow::Result<()> {
-        Ok(output::print(&self.theme.words(text))?)
+        output::print(&self.theme.words(text))
     }
 
     /// What a line asks for.
