@@ -208,7 +208,7 @@ async fn busy(sandbox: Sandbox) {
     while Instant::now() < until {
         let work = async {
             let node = sandbox.create_node(spec("C0w1")).await?;
-            let netns = sandbox.create_named_netns(&node.name, "c1").await?;
+            let _netns = sandbox.create_named_netns(&node.name, "c1").await?;
             let child =
                 sandbox.spawn(spawn(Profile::Node, Some("C0w1"), &["bash", "-c", "sleep 1000 & sleep 1000"])).await?;
             child.signal(15).await?;
