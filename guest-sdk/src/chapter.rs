@@ -202,8 +202,8 @@ impl Task {
         self
     }
 
-    /// Lets the check send traffic, with the grant `probe`. Where it opens a node's or a container's prober, it gets
-    /// one of a namespace of its own that is attached where that one is: nothing is sent in the learner's places.
+    /// Says that the check sends traffic, for which it is to get a namespace of its own: nothing is sent in the
+    /// learner's places. This version of knetsim has no such namespace yet, and refuses.
     #[must_use]
     pub fn probes(mut self) -> Self {
         self.text.probes = true;

@@ -115,6 +115,7 @@ async fn a_check_changes_nothing(bench: Bench) {
     assert!(full.contains("2 workers and scratch nodes"), "{full}");
     assert_eq!(missing(chapter.check("says-escape", None).await), "a[2Jb");
     assert!(missing(chapter.check("looks-for-none", None).await).contains("no network namespace none on box"));
+    assert!(refused(chapter.check("probes", None).await, Code::Denied).contains("not while a check runs"));
     clean(&bench).await;
 }
 

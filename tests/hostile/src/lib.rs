@@ -21,6 +21,9 @@ impl Chapter for Hostile {
             .task(task("recalls").check(recalls))
             .task(task("says-escape").check(|_| Ok(Verdict::missing("a\u{1b}[2Jb"))))
             .task(task("looks-for-none").check(|lab| lab.place("box/none").observe().map(|_| Verdict::passed())))
+            .task(task("probes").probes().check(|lab| lab.place("box").probe().map(|_| Verdict::passed())))
+            .task(task("always-green").check(|_| Ok(Verdict::passed())).solve(|_| Ok(())))
+            .task(task("wrong-scripts").check(lo_is_down).solve(|lab| lab.set_link("box:lo", false)))
             .task(task("one-too-many").solve(|lab| lab.create_scratch("box2").map(drop)))
             .task(Task::question("number", "T", "", AnswerKind::Number).answer(|_| Ok(100)));
         Outline::new("Hostile", 1).section(section)
@@ -35,6 +38,11 @@ impl Chapter for Hostile {
 
 fn task(name: &str) -> Task {
     Task::new(name, "A task", "")
+}
+
+fn lo_is_down(lab: &Lab) -> Result<Verdict> {
+    let down = lab.place("box").observe()?.link("lo")?.is_some_and(|lo| !lo.up);
+    Ok(Verdict::passed().require(down, "lo is up"))
 }
 
 /// What each attempt to change something came to.

@@ -1,4 +1,3 @@
 # on: box
-# A device of that name, but no bridge.
-ip link add br0 type veth peer name br1
-ip link set br0 up
+# A bridge of another name.
+ip link add br1 up type bridge

@@ -1,0 +1,1 @@
+# none: it is green anyhow

@@ -1,0 +1,2 @@
+# on: box
+ip link set lo down

@@ -1,0 +1,3 @@
+# on: box
+echo some words
+exit 3
