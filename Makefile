@@ -22,9 +22,12 @@ bench: ## measure against the raw netlink floor and Mininet (release build)
 	@scripts/setup.sh build labs run test bench
 	@scripts/bench.sh
 
-build: ## target/release/knetsim
-	@scripts/setup.sh build
+build: ## target/release/knetsim, and the chapters, which it finds beside it
+	@scripts/setup.sh build labs
 	cargo build --release --locked --package knetsim
+	@scripts/wasm-target.sh >/dev/null
+	target/release/knetsim lab build labs/c1
+	target/release/knetsim lab build labs/c2
 
 image: ## the Docker image `knetsim`, with C1 run in it (IMAGE="OPTION OF docker build ...")
 	@scripts/setup.sh image
