@@ -8,6 +8,7 @@ struct Hostile;
 knetsim_sdk::chapter!(Hostile);
 
 impl Chapter for Hostile {
+    #[expect(clippy::panic, reason = "what a check that panics leaves is what is tried")]
     fn outline() -> Outline {
         let section = Section::new("Hostile", "")
             .task(changes())
