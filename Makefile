@@ -6,7 +6,7 @@
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*##/ { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## set up what is missing, build, run labs/first-steps and show what happens
+demo: ## set up what is missing, build, run labs/first-steps, prove the chapters C1 and C2 task by task
 	@scripts/setup.sh build labs run
 	@scripts/demo.sh
 

@@ -88,3 +88,21 @@ fn a_new_chapter_holds() {
     assert_eq!(ran.status, 0, "{}", ran.err);
     assert!(not_held(&ran.out).is_empty(), "{}", ran.out);
 }
+
+/// The course: every check fails before its solution and after a near miss, passes after both solutions, and every
+/// command in the text ends as the text says.
+fn course(chapter: &str) {
+    let home = Home::new();
+    let ran = lab_test(&home, &[chapter, "-o", "json"]);
+    assert_eq!((ran.status, not_held(&ran.out)), (0, vec![]), "{}", ran.err);
+}
+
+#[test]
+fn workers_and_containers() {
+    course("labs/c1");
+}
+
+#[test]
+fn container_to_container() {
+    course("labs/c2");
+}
