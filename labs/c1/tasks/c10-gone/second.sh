@@ -1,6 +1,4 @@
 # on: C0w1
-# What a runtime does: DEL, by the container's id, of the plugin in the configuration.
-export CNI_COMMAND=DEL CNI_CONTAINERID=c10 CNI_NETNS=/run/netns/c10 CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin
-echo '{ "cniVersion": "1.0.0", "name": "C0w1", "type": "flannel", "delegate": { "isDefaultGateway": true } }' |
-    /opt/cni/bin/flannel
+# What `knetsim create` has plugged in, by hand: unplugged first, then the namespace.
+CNI_PATH=/opt/cni/bin NETCONFPATH=/tmp/knetsim/C0w1 cnitool del C0w1 /var/run/netns/c10
 ip netns del c10

@@ -2,10 +2,8 @@
 # What flannel's daemons and the runtime do, worker by worker.
 etcd=http://10.2.0.1:2379
 on() { nsenter --net --mount --uts -t "$(pgrep -f "^knetsim: $1 *\$")" "${@:2}"; }
-cni() { # COMMAND WORKER CONTAINER
-    printf '{ "cniVersion": "1.0.0", "name": "%s", "type": "flannel", "delegate": { "isDefaultGateway": true } }' "$2" |
-        on "$2" env CNI_COMMAND="$1" CNI_CONTAINERID="$3" CNI_NETNS="/run/netns/$3" CNI_IFNAME=eth0 \
-            CNI_PATH=/opt/cni/bin /opt/cni/bin/flannel
+cni() { # add|del WORKER CONTAINER
+    on "$2" env CNI_PATH=/opt/cni/bin NETCONFPATH="/tmp/knetsim/$2" cnitool "$1" "$2" "/var/run/netns/$3"
 }
 
 on C1w1 etcdctl --endpoints=$etcd put /coreos.com/network/config '{ "Network": "11.0.0.0/8", "SubnetLen": 24,
@@ -14,7 +12,7 @@ on C1w1 etcdctl --endpoints=$etcd put /coreos.com/network/config '{ "Network": "
 declare -A mac
 for n in 1 2 3; do # tunnel, lease, subnet.env, and the container anew
     worker=C1w$n address=10.0.0.$((7 + n)) subnet=11.100.$n
-    cni DEL $worker c$n
+    cni del $worker c$n
     on $worker ip link del flannel.100
     on $worker ip link del cni0
     on $worker ip link add flannel.200 type vxlan id 200 local $address dev eth0 dstport 8472 nolearning
@@ -27,7 +25,7 @@ for n in 1 2 3; do # tunnel, lease, subnet.env, and the container anew
         "$(printf "$lease" $address "${mac[$n]}")"
     printf '%s\n' FLANNEL_NETWORK=11.0.0.0/8 FLANNEL_SUBNET=$subnet.1/24 FLANNEL_MTU=1450 FLANNEL_IPMASQ=false |
         on $worker tee /run/flannel/subnet.env
-    cni ADD $worker c$n
+    cni add $worker c$n
 done
 for n in 1 2 3; do # the three entries for each of the others
     for other in 1 2 3; do
