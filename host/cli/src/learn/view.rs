@@ -320,6 +320,12 @@ lsns -t net  all of them
     }
 
     #[test]
+    fn of_a_task_that_does_not_fit_the_beginning_is_seen() {
+        let lines = shown(&mut missing(), "hh", PLAIN, (8, 60));
+        assert_eq!(lines[1], "→ ○ Make a namespace", "{lines:#?}");
+    }
+
+    #[test]
     fn ascii_on_a_small_terminal() {
         let expected = "
  sample: Namespaces            1/2  0/4
