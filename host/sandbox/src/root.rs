@@ -158,7 +158,7 @@ pub(crate) fn build(sources: Vec<Source>, limits: &Limits) -> Result<()> {
     places.sort_by_key(|place| place.target.components().count());
     let etc = small_files();
     let proc = Tree::new("proc", &[], INERT | Attributes::MOUNT_ATTR_NOEXEC).map_err(|error| masked("proc", error))?;
-    let sys = new_sysfs();
+    let sys = new_sysfs(INERT).or_else(|_| new_sysfs(READ_ONLY)).ok();
 
     let tree = Tree::new("tmpfs", &[("mode", "755"), ("size", "4m"), ("nr_inodes", "4k")], INERT)?;
     // Any folder will do: all that is needed of it is open already.
@@ -186,11 +186,9 @@ pub(crate) fn build(sources: Vec<Source>, limits: &Limits) -> Result<()> {
     Ok(mounts::make_root(&tree)?)
 }
 
-/// A new sysfs of the current network namespace; read-only where the old one is, none where it is hidden.
-pub(crate) fn new_sysfs() -> Option<Tree> {
-    let attributes = INERT | Attributes::MOUNT_ATTR_NOEXEC;
-    let new = |attributes| Tree::new("sysfs", &[], attributes).ok();
-    new(attributes).or_else(|| new(attributes | Attributes::MOUNT_ATTR_RDONLY))
+/// A new sysfs of the current network namespace. Refused where the old one is hidden, or read-only and this not.
+pub(crate) fn new_sysfs(attributes: Attributes) -> std::result::Result<Tree, KernelError> {
+    Tree::new("sysfs", &[], attributes | Attributes::MOUNT_ATTR_NOEXEC)
 }
 
 /// A file system that the kernel only shows anew where the old one is not masked.

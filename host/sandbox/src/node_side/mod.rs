@@ -130,7 +130,9 @@ impl NodeSide {
         wire::send(first, &Begin::Unmapped, &[]).map_err(step(asking))?;
         wire::receive::<()>(first, &mut [0; 64]).map_err(step(asking))?;
         become_root(!one_id)?;
-        if let Some(sys) = new_sysfs() {
+        // A read-only one is left as it is (Docker has it so): being A's, it is locked here. `ip netns exec` would
+        // take one of ours away and then try in vain to mount one that isn't read-only.
+        if let Ok(sys) = new_sysfs(INERT) {
             sys.attach(CWD, Path::new("/sys"))?;
         }
         nix::unistd::sethostname("base").map_err(step(|| "naming the node side"))?;
