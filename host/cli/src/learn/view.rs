@@ -1,10 +1,12 @@
 //! Draws the screen: as many lines as it has rows, none wider than its columns.
 //!
-//!     title, progress
-//!     the section, scrolled; or help; or a list
-//!     ─────────
-//!     the chosen task and what is missing; or a question; or what is being done
-//!     keys
+//! ```text
+//! title, progress
+//! the section, scrolled; or help; or a list
+//! ─────────
+//! the chosen task and what is missing; or a question; or what is being done
+//! keys
+//! ```
 
 use anstyle::Style;
 
