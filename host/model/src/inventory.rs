@@ -8,8 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::flannel::FlannelConfig;
-use crate::names::{ClusterName, ContainerName, NodeKind, NodeName};
+use crate::names::{ClusterName, ContainerName, NodeKind, NodeName, ServiceName};
 use crate::operation::Owner;
+use crate::service::ServiceSpec;
 
 /// All objects of one sandbox.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +23,8 @@ pub struct Inventory {
     pub nodes: Vec<NodeInfo>,
     /// Containers, by cluster and name.
     pub containers: Vec<ContainerInfo>,
+    /// Services, by cluster and name.
+    pub services: Vec<ServiceInfo>,
 }
 
 /// A cluster.
@@ -94,4 +97,19 @@ pub struct ContainerInfo {
     pub labels: BTreeMap<String, String>,
     /// The command started with it; empty for an idle one.
     pub command: Vec<String>,
+}
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceInfo {
+    /// Its name in the cluster.
+    pub name: ServiceName,
+    /// Its cluster.
+    pub cluster: ClusterName,
+    /// Who made it.
+    pub owner: Owner,
+    /// What it is; its virtual address is always given.
+    pub spec: ServiceSpec,
+    /// Where its connections go now, each with the same share.
+    pub backends: Vec<Ipv4Addr>,
 }

@@ -13,10 +13,11 @@ pub mod observe;
 pub mod operation;
 pub mod packet;
 pub mod protocol;
+pub mod service;
 pub mod topology;
 pub mod underlay;
 
 pub use error::{Code, Failure, advice, chain};
 pub use event::Event;
-pub use names::{ClusterName, ContainerName, ContainerRef, InterfaceRef, NodeName, Target};
+pub use names::{ClusterName, ContainerName, ContainerRef, InterfaceRef, NodeName, ServiceName, ServiceRef, Target};
 pub use operation::{Operation, Owner};

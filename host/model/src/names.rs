@@ -9,6 +9,8 @@
 //! | scratch node | a letter, then letters, digits and `-`, at most 15; not like one of the above | `box` |
 //! | container | lower case letters, digits and `-`, at most 63, as a pod's name (RFC 1123 label) | `c1` |
 //! | container, whole | cluster or node, `.`, container | `C0w1.c1`, `C0.c1` |
+//! | service | a lower case letter, then such letters, digits and `-`, at most 63 (RFC 1035 label) | `web` |
+//! | service, whole | cluster, `.`, service | `C0.web` |
 //! | interface | node, container or switch, `:`, interface | `C0w1:flannel.100` |
 
 use std::borrow::Cow;
@@ -192,6 +194,25 @@ impl FromStr for ContainerName {
     }
 }
 
+/// A service's name, unique in its cluster: `web`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceName(String);
+
+impl ServiceName {
+    const KIND: &str = "a service's name";
+    const RULE: &str =
+        "at most 63 lower case letters, digits and `-`, with a letter first and a letter or digit at the end";
+}
+
+impl FromStr for ServiceName {
+    type Err = BadName;
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        // Kubernetes asks for the same of both, and of a service's name for a letter first.
+        let ok = text.starts_with(|c: char| c.is_ascii_lowercase()) && text.parse::<ContainerName>().is_ok();
+        ok.then(|| ServiceName(text.to_owned())).ok_or_else(|| bad(text, Self::KIND, Self::RULE))
+    }
+}
+
 /// Gives a checked string its display, its serde form and its schema.
 macro_rules! text_form {
     ($type:ident, $pattern:literal) => {
@@ -243,6 +264,7 @@ macro_rules! text_serde {
 text_form!(ClusterName, "^[A-Za-z][A-Za-z0-9]{0,7}$");
 text_form!(NodeName, "^[A-Za-z][A-Za-z0-9-]{0,14}$");
 text_form!(ContainerName, "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$");
+text_form!(ServiceName, "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$");
 
 /// A container by its whole name: `C0w1.c1` with its node, or `C0.c1` wherever it runs.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -283,6 +305,32 @@ impl FromStr for ContainerRef {
 }
 
 text_serde!(ContainerRef, "^[A-Za-z][A-Za-z0-9]*\\.[a-z0-9-]+$");
+
+/// A service by its whole name: `C0.web`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceRef {
+    /// The cluster that it belongs to.
+    pub cluster: ClusterName,
+    /// Its name in the cluster.
+    pub name: ServiceName,
+}
+
+impl fmt::Display for ServiceRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.cluster, self.name)
+    }
+}
+
+impl FromStr for ServiceRef {
+    type Err = BadName;
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        const RULE: &str = "write `<cluster>.<name>`, such as `C0.web`";
+        let (cluster, name) = text.split_once('.').ok_or_else(|| bad(text, "a service's whole name", RULE))?;
+        Ok(ServiceRef { cluster: cluster.parse()?, name: name.parse()? })
+    }
+}
+
+text_serde!(ServiceRef, "^[A-Za-z][A-Za-z0-9]*\\.[a-z][a-z0-9-]*$");
 
 /// Where a command runs, or what is looked at.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -399,6 +447,12 @@ mod tests {
         }
         for text in ["", "-a", "a-", "A", "a.b", "a/b", &"a".repeat(64)] {
             assert!(text.parse::<ContainerName>().is_err(), "{text:?}");
+        }
+        for text in ["", "1a", "-a", "a-", "A", "a.b", "a/b", &"a".repeat(64)] {
+            assert!(text.parse::<ServiceName>().is_err(), "{text:?}");
+        }
+        for text in ["web", "C0w1.web", ".web", "C0.", "C0.Web"] {
+            assert!(text.parse::<ServiceRef>().is_err(), "{text:?}");
         }
         for text in ["C0w1", "C0e1.c1", "my-box.c1", ".c1", "C0w1."] {
             assert!(text.parse::<ContainerRef>().is_err(), "{text:?}");

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::flannel::FlannelConfig;
-use crate::names::{ClusterName, ContainerRef, InterfaceRef, NodeName};
+use crate::names::{ClusterName, ContainerRef, InterfaceRef, NodeName, ServiceRef};
+use crate::service::ServiceSpec;
 use crate::topology::Topology;
 
 /// Who made an object, and so who may replace it without being asked.
@@ -92,6 +93,21 @@ pub enum Operation {
         /// Which.
         container: ContainerRef,
     },
+    /// A service: a virtual address whose connections every worker of the cluster spreads over endpoints.
+    CreateService {
+        /// Its name with its cluster.
+        service: ServiceRef,
+        /// What it is.
+        spec: ServiceSpec,
+        /// Also where there is one of that name: it becomes what `spec` says, its address kept where that says none.
+        #[serde(default)]
+        replace: bool,
+    },
+    /// A service.
+    DeleteService {
+        /// Which.
+        service: ServiceRef,
+    },
     /// Any link up or down, `ip link set DEV up|down`.
     SetLink {
         /// Which.
@@ -133,6 +149,8 @@ impl std::fmt::Display for Operation {
             Operation::DeleteScratch { node } => write!(f, "delete scratch {node}"),
             Operation::CreateContainer { container, .. } => write!(f, "create container {container}"),
             Operation::DeleteContainer { container } => write!(f, "delete container {container}"),
+            Operation::CreateService { service, .. } => write!(f, "create service {service}"),
+            Operation::DeleteService { service } => write!(f, "delete service {service}"),
             Operation::SetLink { interface, up } => {
                 write!(f, "set link {interface} {}", if *up { "up" } else { "down" })
             }

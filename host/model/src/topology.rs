@@ -1,4 +1,4 @@
-//! The topology file: which clusters, workers and containers there should be.
+//! The topology file: which clusters, workers, containers and services there should be.
 //!
 //! ```yaml
 //! clusters:
@@ -7,6 +7,8 @@
 //!     containers:
 //!       c1: { worker: C0w1 }
 //!       web: { worker: C0w2, command: [python3, -m, http.server, "8000"], labels: { app: web } }
+//!     services:
+//!       web: { vip: 100.64.10.1, ports: [{ port: 80, target: 8000 }], selector: { app: web } }
 //! scratch: [box]
 //! ```
 
@@ -20,7 +22,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::flannel::FlannelConfig;
 use crate::inventory::Inventory;
-use crate::names::{ClusterName, ContainerName, NodeKind, NodeName};
+use crate::names::{ClusterName, ContainerName, NodeKind, NodeName, ServiceName};
+use crate::service::ServiceSpec;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -55,6 +58,10 @@ pub struct ClusterSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, ContainerSpec>")]
     pub containers: BTreeMap<ContainerName, ContainerSpec>,
+    /// Services by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, ServiceSpec>")]
+    pub services: BTreeMap<ServiceName, ServiceSpec>,
 }
 
 /// The workers of a cluster.
@@ -106,8 +113,13 @@ pub struct ContainerSpec {
 impl Topology {
     /// The course's scene: two clusters of three workers.
     pub fn course() -> Topology {
-        let cluster =
-            || ClusterSpec { index: None, workers: Workers::Count(3), flannel: None, containers: BTreeMap::new() };
+        let cluster = || ClusterSpec {
+            index: None,
+            workers: Workers::Count(3),
+            flannel: None,
+            containers: BTreeMap::new(),
+            services: BTreeMap::new(),
+        };
         let clusters = ["C0", "C1"].into_iter().filter_map(|name| Some((name.parse().ok()?, cluster())));
         Topology { clusters: clusters.collect(), ..Topology::default() }
     }
@@ -128,11 +140,13 @@ impl Topology {
                 };
                 (container.name.clone(), spec)
             });
+            let services = inventory.services.iter().filter(|service| service.cluster == cluster.name);
             let spec = ClusterSpec {
                 index: Some(cluster.index),
                 workers: Workers::Named(workers.collect()),
                 flannel: Some(cluster.flannel.clone()),
                 containers: containers.collect(),
+                services: services.map(|service| (service.name.clone(), service.spec.clone())).collect(),
             };
             topology.clusters.insert(cluster.name.clone(), spec);
         }

@@ -1,0 +1,201 @@
+//! An agent against the kernel, in namespaces of the tests' own.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use knetsim_kernel::monitor::Monitor;
+use knetsim_kernel::netns::NetNs;
+use knetsim_kernel::nft;
+use knetsim_model::ServiceName;
+use knetsim_services::{Agent, AgentSpec, Desired, Service};
+use knetsim_testing::in_namespaces;
+use tokio::runtime::Builder;
+use tokio::time::{sleep, timeout};
+
+fn inside<F: Future>(test: impl FnOnce(NetNs, Arc<Agent>) -> F) {
+    in_namespaces(|| {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let namespace = NetNs::current().unwrap();
+            let spec = AgentSpec {
+                node: "C0w1".parse().unwrap(),
+                address: Ipv4Addr::new(10, 0, 0, 3),
+                namespace: namespace.clone(),
+            };
+            let agent = Arc::new(Agent::start(spec));
+            let (told, mut monitor) = (agent.clone(), Monitor::start(&namespace).await.unwrap());
+            tokio::spawn(async move {
+                while let Ok(change) = monitor.next().await {
+                    told.changed(&change)
+                }
+            });
+            test(namespace, agent).await
+        });
+    });
+}
+
+fn service(number: u8, ports: &[&str], backends: &[u8]) -> Service {
+    Service {
+        vip: Ipv4Addr::new(100, 64, 10, number),
+        ports: ports.iter().map(|port| port.parse().unwrap()).collect(),
+        affinity: None,
+        backends: backends.iter().map(|number| Ipv4Addr::new(11, 10, 0, *number)).collect(),
+    }
+}
+
+fn desired<const N: usize>(services: [(&str, Service); N]) -> Desired {
+    let services = services.map(|(name, service)| (name.parse::<ServiceName>().unwrap(), Arc::new(service)));
+    Desired { pod_network: "11.0.0.0/8".parse().unwrap(), services: BTreeMap::from(services) }
+}
+
+async fn listed(namespace: &NetNs) -> String {
+    nft::table_text(namespace, "kube-proxy").await.unwrap().unwrap_or_default()
+}
+
+/// Waits until the table, or the agent's own words about it, are as `right` says.
+async fn until(agent: &Agent, namespace: &NetNs, what: &str, right: impl Fn(&str, &[String]) -> bool) {
+    let wait = async {
+        while !right(&listed(namespace).await, &agent.drift()) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if timeout(Duration::from_secs(10), wait).await.is_err() {
+        panic!("{what}: {:?}\n{}", agent.drift(), listed(namespace).await);
+    }
+}
+
+/// Has the agent look although nothing was announced, and gives what it says.
+async fn look(agent: &Agent, namespace: &NetNs) -> Vec<String> {
+    // Another table's change moves the generation: the agent can't know that it was elsewhere.
+    nft::load(namespace, "add table ip other\ndelete table ip other\n".to_owned()).await.unwrap();
+    agent.set_repair(false);
+    sleep(Duration::from_millis(300)).await;
+    agent.drift()
+}
+
+#[test]
+fn what_is_listed_is_what_was_programmed() {
+    inside(async |namespace, agent| {
+        let mut sticky = service(4, &["80", "443:8443"], &[2, 3]);
+        sticky.affinity = Some(10_800);
+        let all = desired([
+            ("web", service(1, &["http=80:8000"], &[2, 3, 4])),
+            ("dns", service(2, &["53/udp", "53"], &[2])),
+            ("ping", service(3, &[], &[2, 3])),
+            ("sticky", sticky),
+            ("none", service(5, &["80"], &[])),
+            ("nothing", service(6, &[], &[])),
+            ("many", service(7, &["80"], &(2..200).collect::<Vec<_>>())),
+        ]);
+        agent.program(&all).await.unwrap();
+        assert_eq!(look(&agent, &namespace).await, Vec::<String>::new());
+        let text = listed(&namespace).await;
+        for line in [
+            "ip daddr . meta l4proto . th dport vmap @service-ips",
+            "meta l4proto tcp dnat to 11.10.0.2:8000",
+            "100.64.10.5 . tcp . 80 comment \"default/none\" : goto reject-chain",
+            "update @affinity-",
+            "masquerade fully-random",
+            "comment \"knetsim: every port and ICMP\"",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    });
+}
+
+#[test]
+fn a_change_touches_only_what_differs() {
+    inside(async |namespace, agent| {
+        let before = desired([("web", service(1, &["80"], &[2, 3])), ("other", service(2, &["80"], &[4]))]);
+        agent.program(&before).await.unwrap();
+        let handles = async || {
+            let all = nft::ruleset(&namespace).await.unwrap();
+            let rules: Vec<_> =
+                all["nftables"].as_array().unwrap().iter().map(|object| object["rule"].clone()).collect();
+            let rules = rules.into_iter().filter(|rule| rule["handle"].is_number());
+            rules
+                .map(|rule| (rule["handle"].as_u64().unwrap(), rule["chain"].as_str().unwrap().to_owned()))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let (first, generation) = (handles().await, nft::generation(&namespace).unwrap());
+        agent
+            .program(&desired([("web", service(1, &["80"], &[3])), ("other", service(2, &["80"], &[4]))]))
+            .await
+            .unwrap();
+        let second = handles().await;
+        assert_eq!(nft::generation(&namespace).unwrap(), generation + 1, "one batch");
+        let gone: Vec<_> =
+            first.iter().filter(|(handle, _)| !second.contains_key(handle)).map(|(_, chain)| chain).collect();
+        assert!(gone.iter().all(|chain| chain.contains("default/web/tcp/")), "{gone:?}");
+        assert!(
+            !gone.iter().any(|chain| chain.contains("__11.10.0.3")),
+            "the endpoint that stays is rewritten: {gone:?}"
+        );
+        assert_eq!(gone.len(), 4, "two of the service's chain, two of the endpoint that left: {gone:?}");
+        // An empty chain stays for a second.
+        until(&agent, &namespace, "the stale chain goes", |text, _| !text.contains("__11.10.0.2")).await;
+        assert_eq!(look(&agent, &namespace).await, Vec::<String>::new());
+    });
+}
+
+#[test]
+fn any_change_leaves_what_is_desired() {
+    inside(async |namespace, agent| {
+        let mut sticky = service(1, &["80"], &[2, 3]);
+        sticky.affinity = Some(60);
+        let mut longer = sticky.clone();
+        longer.affinity = Some(3600);
+        for services in [
+            vec![("web", service(1, &["80"], &[2, 3]))],
+            vec![("web", sticky)],
+            vec![("web", longer)],
+            vec![("web", service(1, &["80", "81"], &[3, 2])), ("dns", service(2, &["53/udp"], &[]))],
+            vec![("web", service(2, &[], &[2])), ("dns", service(1, &["53/udp"], &[4]))],
+            vec![("web", service(2, &["80"], &[])), ("dns", service(1, &[], &[]))],
+            vec![("dns", service(1, &["80"], &[2, 3]))],
+            vec![("web", service(1, &["80"], &[2, 3]))],
+        ] {
+            let services = services.into_iter().map(|(name, service)| (name.parse().unwrap(), Arc::new(service)));
+            let desired = Desired { services: services.collect(), ..desired([]) };
+            let generation = nft::generation(&namespace).unwrap();
+            agent.program(&desired).await.unwrap();
+            // A batch that failed would have been followed by another that rebuilt all.
+            assert!(nft::generation(&namespace).unwrap() <= generation + 2, "{desired:?}");
+            assert_eq!(look(&agent, &namespace).await, Vec::<String>::new(), "{desired:?}");
+        }
+        agent.program(&desired([])).await.unwrap();
+        assert_eq!(listed(&namespace).await, "", "the table goes with the last service");
+    });
+}
+
+#[test]
+fn a_flushed_table_is_rebuilt_or_told() {
+    inside(async |namespace, agent| {
+        agent.program(&desired([("web", service(1, &["80"], &[2, 3]))])).await.unwrap();
+        let whole = listed(&namespace).await;
+        let spoil = async |command: &str| nft::load(&namespace, command.to_owned()).await.unwrap();
+        let same = |text: &str| text.lines().eq(whole.lines());
+        for command in [
+            "flush ruleset\n",
+            "flush chain ip kube-proxy services\n",
+            "delete element ip kube-proxy service-ips { 100.64.10.1 . tcp . 80 }\n",
+            "add rule ip kube-proxy services drop\n",
+        ] {
+            agent.set_repair(true);
+            until(&agent, &namespace, "repair", |text, drift| same(text) && drift.is_empty()).await;
+            spoil(command).await;
+            until(&agent, &namespace, command, |text, drift| same(text) && drift.is_empty()).await;
+            agent.set_repair(false);
+            spoil(command).await;
+            until(&agent, &namespace, command, |_, drift| !drift.is_empty()).await;
+            assert!(!same(&listed(&namespace).await), "{command}: mended though it should not be");
+        }
+        // What a person asks for is programmed all the same.
+        agent.program(&desired([("web", service(1, &["80"], &[2]))])).await.unwrap();
+        until(&agent, &namespace, "a change", |text, _| text.contains("numgen random mod 1 ")).await;
+        agent.set_repair(true);
+        until(&agent, &namespace, "repair", |text, drift| drift.is_empty() && !text.contains("\t\tdrop\n")).await;
+    });
+}
