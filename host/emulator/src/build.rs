@@ -35,19 +35,25 @@ impl Emulator {
         for note in &plan.notes {
             self.say(Event::Warning { message: note.clone() });
         }
-        self.delete(&plan).await?;
-        let made = self.make(&plan).await;
+        // Before anything goes, nothing new may be sent there.
+        self.remove_services(&plan);
+        let told = self.program_services(&plan.delete_containers).await;
+        for (cluster, name) in &plan.delete_services {
+            self.deleted("service", &format!("{cluster}.{name}"));
+        }
+        told.and(self.delete(&plan).await)?;
+        let mut made = self.make(&plan).await;
+        if made.is_ok() {
+            plan.labels.iter().for_each(|(key, labels)| self.relabel(key, labels.clone()));
+            made = self.make_services(&plan).await;
+        }
         if made.is_err() {
             self.unmake(&plan).await;
         }
         if !plan.nodes.is_empty() || !plan.delete_nodes.is_empty() {
             self.write_hosts();
         }
-        made?;
-        for (key, labels) in plan.labels {
-            self.relabel(&key, labels);
-        }
-        Ok(())
+        made
     }
 
     async fn delete(&self, plan: &Plan) -> Result<(), Failure> {

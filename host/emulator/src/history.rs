@@ -15,7 +15,6 @@ use knetsim_kernel::monitor::{Monitor, NameMonitor};
 use knetsim_kernel::netns::NetNs;
 use knetsim_model::chain;
 use knetsim_model::observe::{Change, HistoryEntry};
-use knetsim_overlay::Agent;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -100,12 +99,12 @@ impl Drop for Watch {
     }
 }
 
-/// Follows a node's namespace. Its agent, where it has one, is told that something changed.
+/// Follows a node's namespace. `tell` is called with each change.
 pub(crate) async fn watch(
     history: &Arc<History>,
     place: String,
     namespace: &NetNs,
-    agent: Option<Arc<Agent>>,
+    tell: impl Fn(&Change) + Send + 'static,
 ) -> Result<Watch, KernelError> {
     let mut monitor = Monitor::start(namespace).await?;
     let history = history.clone();
@@ -113,9 +112,7 @@ pub(crate) async fn watch(
         loop {
             match monitor.next().await {
                 Ok(change) => {
-                    if let Some(agent) = &agent {
-                        agent.changed(&change);
-                    }
+                    tell(&change);
                     history.push(&place, change);
                 }
                 Err(error) => return history.push(&place, stopped(&error)),

@@ -1,7 +1,7 @@
-//! Clusters, workers and containers, made from the layers below.
+//! Clusters, workers, containers and services, made from the layers below.
 //!
 //! [`Emulator::submit`] takes an [`Operation`]: [`plan`] decides and validates it whole, `build`
-//! carries it out in `node` and `container`, and undoes its own partial work when something fails.
+//! carries it out in `node`, `container` and `service`, and undoes its own partial work when something fails.
 //! Commands ([`Emulator::exec`]), observations ([`Emulator::links`] and the like) and probes
 //! ([`Emulator::ping`]) change nothing here and wait for nobody.
 
@@ -16,6 +16,7 @@ mod node;
 mod observe;
 pub mod plan;
 mod probe;
+mod service;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

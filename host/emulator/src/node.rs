@@ -13,6 +13,7 @@ use knetsim_kernel::{KernelError, files};
 use knetsim_model::flannel::FlannelConfig;
 use knetsim_model::inventory::Health;
 use knetsim_model::names::NodeKind;
+use knetsim_model::observe::Change;
 use knetsim_model::{ClusterName, Code, Event, Failure, InterfaceRef, NodeName, chain};
 use knetsim_overlay::{Agent, AgentSpec, Clock, Etcd};
 use knetsim_sandbox::NodeSpec;
@@ -136,7 +137,13 @@ impl Emulator {
             };
             let agent = Agent::start(spec, AGENT_READY).await;
             let agent = Arc::new(agent.map_err(|error| Failure::new(Code::Unavailable, chain(&error)))?);
-            self.enter(node, Role::Worker { agent: agent.clone(), cni }, steps).await?;
+            let spec = knetsim_services::AgentSpec {
+                node: node.plan.name.clone(),
+                address: node.plan.address,
+                namespace: node.place.netns.clone(),
+            };
+            let services = Arc::new(knetsim_services::Agent::start(spec));
+            self.enter(node, Role::Worker { agent: agent.clone(), services, cni }, steps).await?;
             Ok(agent)
         }))
         .await?;
@@ -173,11 +180,17 @@ impl Emulator {
         let Bare { plan, place, netlink } = node;
         let name = plan.name.clone();
         let failed = |error: &dyn std::error::Error| Failure::failed(format!("node {name}"), error);
-        let agent = match &role {
-            Role::Worker { agent, .. } => Some(agent.clone()),
+        let agents = match &role {
+            Role::Worker { agent, services, .. } => Some((agent.clone(), services.clone())),
             Role::Etcd(_) | Role::Scratch => None,
         };
-        let watch = history::watch(&self.inner.history, name.to_string(), &place.netns, agent).await;
+        let tell = move |change: &Change| {
+            if let Some((overlay, services)) = &agents {
+                overlay.changed(change);
+                services.changed(change);
+            }
+        };
+        let watch = history::watch(&self.inner.history, name.to_string(), &place.netns, tell).await;
         let watch = watch.map_err(|error| failed(&error))?;
         let named = place.files.open_dir("run/netns").map_err(|error| failed(&error))?;
         self.inner.names.add(name.to_string(), &named).map_err(|error| failed(&error))?;
@@ -286,11 +299,14 @@ impl Emulator {
         }
     }
 
-    /// Whether a worker's agent mends what somebody else changed.
+    /// Whether a worker's agents mend what somebody else changed.
     pub(crate) fn set_repair(&self, name: &NodeName, on: bool) -> Result<(), Failure> {
         let node = self.state().node(name)?;
-        let Role::Worker { agent, .. } = &node.role else { return Err(crate::container::not_a_worker(name)) };
+        let Role::Worker { agent, services, .. } = &node.role else {
+            return Err(crate::container::not_a_worker(name));
+        };
         agent.set_repair(on);
+        services.set_repair(on);
         Ok(())
     }
 }

@@ -4,16 +4,20 @@
 //! numbers. A topology file is planned as the same small operations, against the same view.
 
 mod apply;
+mod services;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use knetsim_model::flannel::FlannelConfig;
 use knetsim_model::names::NodeKind;
 use knetsim_model::operation::Operation;
 use knetsim_model::topology::Workers;
 use knetsim_model::{ClusterName, Code, ContainerName, ContainerRef, Failure, NodeName, Owner, underlay};
+
+pub use services::{ServiceKey, ServicePlan};
 
 /// A Linux bridge takes 1024 ports (BR_MAX_PORTS); one is the uplink or the bridge's own.
 pub const MAX_PORTS: usize = 1023;
@@ -79,6 +83,8 @@ pub struct View {
     pub nodes: BTreeMap<NodeName, NodePlan>,
     /// Containers.
     pub containers: BTreeMap<ContainerKey, ContainerPlan>,
+    /// Services, of which there may be thousands.
+    pub services: BTreeMap<ServiceKey, Arc<ServicePlan>>,
 }
 
 impl View {
@@ -109,7 +115,9 @@ impl View {
 /// What will be done, in this order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// Containers to delete first.
+    /// Services to delete first.
+    pub delete_services: Vec<ServiceKey>,
+    /// Then containers.
     pub delete_containers: Vec<ContainerKey>,
     /// Then nodes.
     pub delete_nodes: Vec<NodeName>,
@@ -121,10 +129,12 @@ pub struct Plan {
     pub nodes: Vec<NodePlan>,
     /// Clusters that get another flannel configuration.
     pub flannel: Vec<(ClusterName, FlannelConfig)>,
-    /// Containers to make last.
+    /// Containers to make, when their workers are there.
     pub containers: Vec<ContainerPlan>,
     /// Containers that only get other labels.
     pub labels: Vec<(ContainerKey, BTreeMap<String, String>)>,
+    /// Services to make or to change last.
+    pub services: Vec<Arc<ServicePlan>>,
     /// What a person should know before or after.
     pub notes: Vec<String>,
 }
@@ -163,11 +173,14 @@ impl Planner {
                 planner.create_container(ContainerPlan { key, worker, owner: planner.owner.clone(), labels, command })
             }
             Operation::DeleteContainer { container } => planner.delete_container(&container),
+            Operation::CreateService { service, spec, replace } => planner.create_service(service, spec, replace),
+            Operation::DeleteService { service } => planner.delete_service(&service),
             Operation::SetFlannel { cluster, config } => planner.set_flannel(&cluster, config),
             Operation::Apply { topology } => planner.apply(topology),
             Operation::SetLink { .. } | Operation::SetRepair { .. } => Ok(()),
         };
         planned.map_err(|failure| Failure::new(failure.code, format!("{operation}: {}", failure.message)))?;
+        planner.note_dead_endpoints();
         Ok(planner.plan)
     }
 
@@ -217,9 +230,10 @@ impl Planner {
         if !self.view.clusters.contains_key(name) {
             return Err(Failure::not_found(format!("there is no cluster {name}")));
         }
+        let services: Vec<_> = self.view.services.values().filter(|service| service.key.0 == *name).cloned().collect();
         let users: Vec<_> =
             self.view.containers.values().filter(|container| container.key.0 == *name).cloned().collect();
-        self.delete_users(name.as_str(), users, force)?;
+        self.delete_users(name.as_str(), services, users, force)?;
         let nodes: Vec<_> = self.view.in_cluster(name).map(|node| node.name.clone()).collect();
         for node in nodes {
             self.view.nodes.remove(&node);
@@ -301,7 +315,7 @@ impl Planner {
             None => return Err(Failure::not_found(format!("there is no worker {name}"))),
         }
         let users: Vec<_> = self.view.on_worker(name).cloned().collect();
-        self.delete_users(name.as_str(), users, force)?;
+        self.delete_users(name.as_str(), Vec::new(), users, force)?;
         self.view.nodes.remove(name);
         self.plan.delete_nodes.push(name.clone());
         Ok(())
@@ -353,16 +367,25 @@ impl Planner {
         self.plan.delete_containers.push(key);
     }
 
-    /// Deletes the containers that use something about to be deleted, or refuses and names them.
-    fn delete_users(&mut self, used: &str, users: Vec<ContainerPlan>, force: bool) -> Result<(), Failure> {
-        if !users.is_empty() && !force {
-            let named: Vec<_> =
-                users.iter().take(5).map(|user| format!("{} (of {})", user.reference(), user.owner)).collect();
-            let more = users.len().checked_sub(6).map(|rest| format!(" and {} more", rest + 1)).unwrap_or_default();
+    /// Deletes the services and containers that use something about to be deleted, or refuses and names them.
+    fn delete_users(
+        &mut self,
+        used: &str,
+        services: Vec<Arc<ServicePlan>>,
+        containers: Vec<ContainerPlan>,
+        force: bool,
+    ) -> Result<(), Failure> {
+        let users = services.len() + containers.len();
+        if users > 0 && !force {
+            let services = services.iter().map(|user| format!("service {} (of {})", user.reference(), user.owner));
+            let containers = containers.iter().map(|user| format!("{} (of {})", user.reference(), user.owner));
+            let named: Vec<_> = containers.chain(services).take(5).collect();
+            let more = users.checked_sub(6).map(|rest| format!(" and {} more", rest + 1)).unwrap_or_default();
             let message = format!("{used} is in use by {}{more}: delete them first, or use --force", named.join(", "));
             return Err(Failure::new(Code::Exists, message));
         }
-        users.into_iter().for_each(|user| self.drop_container(user.key));
+        services.into_iter().for_each(|user| self.drop_service(user.key.clone()));
+        containers.into_iter().for_each(|user| self.drop_container(user.key));
         Ok(())
     }
 

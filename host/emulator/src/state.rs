@@ -1,4 +1,4 @@
-//! What there is: clusters, nodes and containers with the things of lower layers that they own.
+//! What there is: clusters, nodes, containers and services with the things of lower layers that they own.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -13,7 +13,8 @@ use knetsim_model::{ClusterName, ContainerRef, Failure, NodeName, Target};
 use knetsim_overlay::{Agent, Etcd};
 
 use crate::history::Watch;
-use crate::plan::{ClusterPlan, ContainerKey, ContainerPlan, NodePlan, View};
+use crate::plan::{ClusterPlan, ContainerKey, ContainerPlan, NodePlan, ServiceKey, View};
+use crate::service::Service;
 
 /// A cluster.
 pub(crate) struct Cluster {
@@ -36,8 +37,8 @@ pub(crate) struct Node {
 
 /// What runs on a node.
 pub(crate) enum Role {
-    /// The overlay's agent, and the runtime that gives containers their network.
-    Worker { agent: Arc<Agent>, cni: Runtime },
+    /// The overlay's agent, the services' agent, and the runtime that gives containers their network.
+    Worker { agent: Arc<Agent>, services: Arc<knetsim_services::Agent>, cni: Runtime },
     /// One member of etcd.
     Etcd(Daemon),
     /// Nothing.
@@ -57,6 +58,7 @@ pub(crate) struct State {
     pub(crate) clusters: BTreeMap<ClusterName, Arc<Cluster>>,
     pub(crate) nodes: BTreeMap<NodeName, Arc<Node>>,
     pub(crate) containers: BTreeMap<ContainerKey, Arc<Container>>,
+    pub(crate) services: BTreeMap<ServiceKey, Service>,
 }
 
 impl State {
@@ -66,6 +68,7 @@ impl State {
             clusters: self.clusters.iter().map(|(name, cluster)| (name.clone(), cluster.plan.clone())).collect(),
             nodes: self.nodes.iter().map(|(name, node)| (name.clone(), node.plan.clone())).collect(),
             containers: self.containers.iter().map(|(key, container)| (key.clone(), container.plan.clone())).collect(),
+            services: self.services.iter().map(|(key, service)| (key.clone(), service.plan.clone())).collect(),
         }
     }
 
@@ -123,6 +126,7 @@ impl State {
             clusters: self.clusters.values().map(|cluster| cluster.info()).collect(),
             nodes,
             containers: self.containers.values().map(|container| container.info()).collect(),
+            services: self.services.values().map(Service::info).collect(),
         }
     }
 }
@@ -137,9 +141,9 @@ impl Cluster {
 impl Node {
     fn info(&self) -> NodeInfo {
         let (subnet, health, repair, drift) = match &self.role {
-            Role::Worker { agent, .. } => {
+            Role::Worker { agent, services, .. } => {
                 let state = agent.state();
-                (state.subnet, state.health, agent.repairs(), state.drift)
+                (state.subnet, state.health, agent.repairs(), [state.drift, services.drift()].concat())
             }
             Role::Etcd(daemon) => (None, etcd_health(daemon), false, Vec::new()),
             Role::Scratch => (None, Health::Ready, false, Vec::new()),

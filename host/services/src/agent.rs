@@ -69,7 +69,7 @@ struct Inner {
 
 /// What was programmed.
 struct There {
-    desired: Desired,
+    desired: Arc<Desired>,
     /// Chains that nothing leads to, and since when.
     stale: BTreeMap<String, Instant>,
     /// The generation of the ruleset at which the table was surely this; none where somebody else changed
@@ -105,7 +105,7 @@ impl Agent {
     ///
     /// # Errors
     /// The kernel refused; what it did before, it does still.
-    pub async fn program(&self, desired: &Desired) -> Result<(), ServicesError> {
+    pub async fn program(&self, desired: &Arc<Desired>) -> Result<(), ServicesError> {
         let programmed = self.inner.program(desired).await;
         programmed.map_err(|source| ServicesError { node: self.inner.spec.node.clone(), source })
     }
@@ -152,7 +152,7 @@ impl Inner {
         tokio::join!(look, sweep);
     }
 
-    async fn program(&self, desired: &Desired) -> Result<(), KernelError> {
+    async fn program(&self, desired: &Arc<Desired>) -> Result<(), KernelError> {
         let mut there = self.there.lock().await;
         match there.as_mut() {
             None if desired.services.is_empty() => Ok(()),
@@ -176,7 +176,7 @@ impl Inner {
     }
 
     /// One batch that touches only what differs from before.
-    async fn change(&self, there: &mut There, desired: &Desired) -> Result<(), KernelError> {
+    async fn change(&self, there: &mut There, desired: &Arc<Desired>) -> Result<(), KernelError> {
         let (old, new) = changed_parts(&there.desired, desired);
         let Commands { script, stale } = between(&old, &new);
         self.load(there.generation, script).await.map(|generation| there.generation = generation)?;
@@ -191,7 +191,7 @@ impl Inner {
     }
 
     /// One batch that makes the whole table anew, whatever is there.
-    async fn rebuild(&self, there: &mut Option<There>, desired: &Desired) -> Result<(), KernelError> {
+    async fn rebuild(&self, there: &mut Option<There>, desired: &Arc<Desired>) -> Result<(), KernelError> {
         // Answers between two containers of one bridge must pass the rules that their requests passed.
         self.spec.namespace.write_sysctls(&[("net/bridge/bridge-nf-call-iptables", "1")])?;
         let script = from_nothing(&whole(self.spec.address, desired));

@@ -45,9 +45,9 @@ fn service(number: u8, ports: &[&str], backends: &[u8]) -> Service {
     }
 }
 
-fn desired<const N: usize>(services: [(&str, Service); N]) -> Desired {
+fn desired<const N: usize>(services: [(&str, Service); N]) -> Arc<Desired> {
     let services = services.map(|(name, service)| (name.parse::<ServiceName>().unwrap(), Arc::new(service)));
-    Desired { pod_network: "11.0.0.0/8".parse().unwrap(), services: BTreeMap::from(services) }
+    Arc::new(Desired { pod_network: "11.0.0.0/8".parse().unwrap(), services: BTreeMap::from(services) })
 }
 
 async fn listed(namespace: &NetNs) -> String {
@@ -158,7 +158,7 @@ fn any_change_leaves_what_is_desired() {
             vec![("web", service(1, &["80"], &[2, 3]))],
         ] {
             let services = services.into_iter().map(|(name, service)| (name.parse().unwrap(), Arc::new(service)));
-            let desired = Desired { services: services.collect(), ..desired([]) };
+            let desired = Arc::new(Desired { services: services.collect(), pod_network: desired([]).pod_network });
             let generation = nft::generation(&namespace).unwrap();
             agent.program(&desired).await.unwrap();
             // A batch that failed would have been followed by another that rebuilt all.

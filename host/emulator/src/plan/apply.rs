@@ -17,6 +17,7 @@ impl Planner {
         for (name, spec) in &wanted.clusters {
             self.apply_cluster(name, spec)?;
         }
+        self.apply_services(&wanted)?;
         for name in &wanted.scratch {
             match self.view.nodes.get(name) {
                 None => self.create_scratch(name)?,
@@ -56,6 +57,7 @@ impl Planner {
             let spec = wanted.clusters.get(cluster).and_then(|spec| spec.containers.get(name));
             spec.is_some_and(|spec| spec.worker == there.worker && spec.command == there.command)
         };
+        self.delete_unwanted_services(wanted);
         let owned = self.view.containers.values().filter(|container| container.owner == Owner::File);
         let unwanted: Vec<_> = owned.filter(|there| !stays(there)).map(|there| there.key.clone()).collect();
         unwanted.into_iter().for_each(|key| self.drop_container(key));
@@ -131,8 +133,11 @@ impl Planner {
         let nodes =
             self.view.nodes.values().filter(|node| node.owner != Owner::File && !wanted.scratch.contains(&node.name));
         let nodes = nodes.map(|node| (node.name.to_string(), &node.owner));
+        let services = self.view.services.values().filter(|service| service.owner != Owner::File);
+        let services = services.map(|service| (format!("service {}", service.reference()), &service.owner));
         let notes: Vec<_> = nodes
             .chain(containers)
+            .chain(services)
             .map(|(name, owner)| format!("{name} stays: it is of {owner}, not of the file"))
             .collect();
         self.plan.notes.extend(notes);
