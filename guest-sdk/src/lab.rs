@@ -3,8 +3,10 @@
 use std::fmt::Display;
 
 use crate::bindings::knetsim::lab::{clusters, observe, workers};
-use crate::records::{ClusterInfo, ContainerInfo, EtcdKey, History, NodeInfo};
-use crate::{Capture, Cluster, Container, NewCapture, NewContainer, Result, Scratch, Target, Worker};
+use crate::records::{ClusterInfo, ContainerInfo, EtcdKey, History, NodeInfo, ServiceInfo};
+use crate::{
+    Capture, Cluster, Container, NewCapture, NewContainer, Result, Scratch, Service, ServiceOptions, Target, Worker,
+};
 
 /// The sandbox that the lab runs in: makes, finds and lists what is there.
 #[derive(Clone, Copy, Debug, Default)]
@@ -118,6 +120,35 @@ impl Lab {
         Container::open(&name.to_string())
     }
 
+    /// Makes a service: a virtual address whose connections every worker of the cluster spreads over its
+    /// endpoints. Grant: `services`.
+    ///
+    /// ```no_run
+    /// use knetsim_sdk::{Lab, ServiceOptions};
+    /// # fn main() -> knetsim_sdk::Result<()> {
+    /// let lab = Lab::new();
+    /// let web = lab.create_service("C0.web", ServiceOptions::new().port(80, 8000).select("app", "web"))?;
+    /// let slides = ServiceOptions::new().vip("100.64.10.1").endpoint("c2").endpoint("c3");
+    /// let slides = lab.create_service("C0.slides", slides)?;
+    /// println!("{web} has {}", web.vip()?);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The grant is missing, a limit is reached, the name or the address is taken in the cluster, an endpoint is not
+    /// there, or something failed; nothing is left then.
+    pub fn create_service(&self, name: impl Display, options: ServiceOptions) -> Result<Service> {
+        Service::create(&name.to_string(), options)
+    }
+
+    /// The service of that name: `C0.web`. Grant: `services`.
+    ///
+    /// # Errors
+    /// The grant is missing, or there is none.
+    pub fn service(&self, name: impl Display) -> Result<Service> {
+        Service::open(&name.to_string())
+    }
+
     /// Anything that can be looked at, sent from or run in, by its name: a node of any kind, a container,
     /// `base` for the namespace where all bridges are, `box/myns` for a namespace made by hand.
     pub fn place(&self, name: impl Display) -> Target {
@@ -179,6 +210,14 @@ impl Lab {
     /// The grant is missing.
     pub fn containers(&self) -> Result<Vec<ContainerInfo>> {
         Ok(observe::containers()?)
+    }
+
+    /// All services, by cluster and name. Grant: `observe`.
+    ///
+    /// # Errors
+    /// The grant is missing.
+    pub fn services(&self) -> Result<Vec<ServiceInfo>> {
+        Ok(observe::services()?)
     }
 
     /// The keys of a cluster's etcd that begin with `prefix`, `etcdctl get --prefix`. Grant: `observe`.

@@ -37,6 +37,7 @@
 //! | `clusters` | [`Lab::create_cluster`], [`Lab::cluster`] |
 //! | `workers` | [`Lab::create_worker`], [`Lab::worker`], [`Lab::create_scratch`], [`Lab::scratch`], [`Lab::set_link`] |
 //! | `containers` | [`Lab::create_container`], [`Lab::container`] |
+//! | `services` | [`Lab::create_service`], [`Lab::service`] |
 //! | `exec` | [`Place::run`], [`Place::start`] |
 //! | `exec-node` | the same, where the command was made by [`Command::with_namespaces`] |
 //! | `probe` | [`Place::ping`], [`Place::probe`] |
@@ -57,6 +58,7 @@ mod lab;
 mod observer;
 mod place;
 mod prober;
+mod service;
 mod state;
 mod worker;
 
@@ -69,6 +71,7 @@ pub use lab::Lab;
 pub use observer::Observer;
 pub use place::{Place, Target};
 pub use prober::{Prober, Tries};
+pub use service::{Service, ServiceOptions};
 pub use worker::{Scratch, Worker};
 
 /// Ends the lab at once with that exit status. `std::process::exit` would make 1 of any but 0.
@@ -89,7 +92,9 @@ pub mod records {
         NftHook, NftRule, NftRuleset, NftSet, NftTable, Process, Route, Socket, Vxlan,
     };
     pub use crate::bindings::knetsim::lab::probe::{HttpReply, PingResult, TcpResult};
-    pub use crate::bindings::knetsim::lab::types::{ClusterInfo, ContainerInfo, NodeInfo};
+    pub use crate::bindings::knetsim::lab::types::{
+        ClusterInfo, ContainerInfo, NodeInfo, ServiceInfo, ServicePort, ServiceSpec,
+    };
 }
 
 /// For [`chapter!`] alone.

@@ -37,6 +37,11 @@ pub(crate) fn containers() -> ArgValueCandidates {
     from_inventory(container_names)
 }
 
+/// Whole names of services.
+pub(crate) fn services() -> ArgValueCandidates {
+    from_inventory(|inventory| inventory.services.iter().map(|s| format!("{}.{}", s.cluster, s.name)).collect())
+}
+
 /// Whatever a command can run in.
 pub(crate) fn targets() -> ArgValueCandidates {
     from_inventory(|inventory| {

@@ -21,6 +21,8 @@ pub enum Grant {
     Workers,
     /// Make and delete containers.
     Containers,
+    /// Make, change and delete services.
+    Services,
     /// Run commands without the right to make or enter namespaces.
     Exec,
     /// Run commands as a learner does, namespaces included.
@@ -37,6 +39,7 @@ impl Grant {
         Grant::Clusters,
         Grant::Workers,
         Grant::Containers,
+        Grant::Services,
         Grant::Exec,
         Grant::ExecNode,
         Grant::Captures,
@@ -50,6 +53,7 @@ impl Grant {
             Grant::Clusters => "clusters",
             Grant::Workers => "workers",
             Grant::Containers => "containers",
+            Grant::Services => "services",
             Grant::Exec => "exec",
             Grant::ExecNode => "exec-node",
             Grant::Captures => "captures",
@@ -64,6 +68,7 @@ impl Grant {
             Grant::Clusters => "make, change and delete clusters",
             Grant::Workers => "make, change and delete workers and scratch nodes, set links up and down",
             Grant::Containers => "make and delete containers",
+            Grant::Services => "make, change and delete services",
             Grant::Exec => "run commands on nodes and in containers",
             Grant::ExecNode => "run commands that make and enter namespaces on the node side",
             Grant::Captures => "see the packets that pass inside the sandbox",

@@ -15,6 +15,8 @@ pub enum Limit {
     Workers,
     /// Containers that it made and that are there at the same time.
     Containers,
+    /// Services that it made and that are there at the same time.
+    Services,
     /// Processes that it started and that run at the same time; what these start counts against the sandbox's limit.
     Processes,
     /// Its memory and tables, in MiB.
@@ -29,9 +31,10 @@ pub enum Limit {
 
 impl Limit {
     /// All that there are.
-    pub const ALL: [Limit; 7] = [
+    pub const ALL: [Limit; 8] = [
         Limit::Workers,
         Limit::Containers,
+        Limit::Services,
         Limit::Processes,
         Limit::MemoryMib,
         Limit::CallSeconds,
@@ -44,6 +47,7 @@ impl Limit {
         match self {
             Limit::Workers => "workers",
             Limit::Containers => "containers",
+            Limit::Services => "services",
             Limit::Processes => "processes",
             Limit::MemoryMib => "memory-mib",
             Limit::CallSeconds => "call-seconds",
@@ -57,6 +61,7 @@ impl Limit {
         match self {
             Limit::Workers => 64,
             Limit::Containers => 1000,
+            Limit::Services => 1000,
             Limit::Processes => 128,
             Limit::MemoryMib => 256,
             Limit::CallSeconds => 600,
@@ -68,7 +73,7 @@ impl Limit {
     /// The most that can be asked for.
     pub fn ceiling(self) -> u64 {
         match self {
-            Limit::Workers => 65_534,
+            Limit::Workers | Limit::Services => 65_534,
             Limit::Containers | Limit::Processes => 1_000_000,
             Limit::MemoryMib => 4096,
             Limit::CallSeconds | Limit::TotalSeconds => 7 * 24 * 3600,
@@ -145,6 +150,7 @@ fn limit_unit(limit: Limit) -> &'static str {
     match limit {
         Limit::Workers => "workers and scratch nodes",
         Limit::Containers => "containers",
+        Limit::Services => "services",
         Limit::Processes => "processes at the same time",
         Limit::MemoryMib => "MiB of memory",
         Limit::CallSeconds => "seconds for one call",

@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use knetsim_sdk::records::Layer;
-use knetsim_sdk::{Code, Command, Container, Error, Lab, NewCapture, NewContainer, Place, Result, Tries};
+use knetsim_sdk::{
+    Code, Command, Container, Error, Lab, NewCapture, NewContainer, Place, Result, ServiceOptions, Tries,
+};
 
 fn main() -> Result<()> {
     let lab = Lab::new();
@@ -15,6 +17,7 @@ fn main() -> Result<()> {
     clusters_and_workers(&lab)?;
     let (near, far) = containers(&lab)?;
     probes(&lab, &near, &far)?;
+    services(&lab, &near, &far)?;
     observations(&lab, &near)?;
     captures(&lab, &near, &far)?;
     another_overlay(&lab)?;
@@ -169,6 +172,34 @@ fn probes(lab: &Lab, near: &Container, far: &Container) -> Result<()> {
     Ok(())
 }
 
+fn services(lab: &Lab, near: &Container, far: &Container) -> Result<()> {
+    let web = lab.create_service("C0.web", ServiceOptions::new().port(8080, 80).select("app", "web"))?;
+    let vip = web.vip()?.to_string();
+    assert_eq!(web.info()?.backends, [far.address()?.to_string()]);
+    for place in ["C0.c1", "C0.c2", "C0w1", "C0w2"] {
+        assert_eq!(lab.place(place).http_get(&vip, 8080, "/")?.text(), "hi\n", "from {place}");
+    }
+    assert_eq!(near.connect(&vip, 80)?.error.as_deref(), Some("Connection refused"));
+    web.change(ServiceOptions::new().port(8080, 80).select("app", "nothing"))?;
+    assert_eq!(near.connect(&vip, 8080)?.error.as_deref(), Some("Connection refused"));
+    web.change(ServiceOptions::new().port(80, 80).select("app", "web"))?;
+
+    // As in the slides: without ports, ICMP too.
+    let slides = lab.create_service("C0.slides", ServiceOptions::new().vip("100.64.10.1").endpoint("c2"))?;
+    assert!(near.ping("100.64.10.1")?.all_answered());
+    assert_eq!(code(lab.create_service("C0.third", ServiceOptions::new().endpoint("c2"))), Code::Limit);
+    slides.delete()?;
+    assert_eq!(code(lab.service("C0.slides")), Code::NotFound);
+    for wrong in [ServiceOptions::new(), ServiceOptions::new().vip("10.0.0.1").endpoint("c2")] {
+        assert_eq!(code(lab.create_service("C0.wrong", wrong)), Code::Invalid);
+    }
+    assert_eq!(code(lab.create_service("C0.wrong", ServiceOptions::new().endpoint("c9"))), Code::NotFound);
+    assert_eq!(code(lab.create_service("C0.web", ServiceOptions::new().endpoint("c2"))), Code::Exists);
+    let there = lab.services()?;
+    assert_eq!(there.iter().map(|service| service.name.as_str()).collect::<Vec<_>>(), ["C0.web"]);
+    Ok(())
+}
+
 fn observations(lab: &Lab, near: &Container) -> Result<()> {
     let inside = near.observe()?;
     let address = near.address()?.to_string();
@@ -294,6 +325,9 @@ fn another_overlay(lab: &Lab) -> Result<()> {
     let (near, far) = (lab.container("C0.c1")?, lab.container("C0.c2")?);
     assert_eq!(near.address()?.octets()[0], 12);
     assert!(near.ping(&far)?.all_answered());
+    // Its service has followed.
+    let vip = lab.service("C0.web")?.vip()?;
+    until("the server serves again", || Ok(near.connect(vip, 80)?.all_connected()))?;
     Ok(())
 }
 

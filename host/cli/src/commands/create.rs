@@ -1,9 +1,11 @@
-//! `knetsim create cluster|worker|scratch|container`.
+//! `knetsim create cluster|worker|scratch|container|service`.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use knetsim_model::{ClusterName, ContainerRef, NodeName, Operation};
+use knetsim_model::service::{Endpoint, ServicePort, ServiceSpec};
+use knetsim_model::{ClusterName, ContainerRef, NodeName, Operation, ServiceRef};
 
 use crate::{commands::submit, topology};
 
@@ -13,9 +15,11 @@ Examples:
   knetsim create worker C0w4
   knetsim create scratch box
   knetsim create container C0w1.c1 C0w2.c2
-  knetsim create container C0w1.web --label app=web -- python3 -m http.server 8000";
+  knetsim create container C0w1.web --label app=web -- python3 -m http.server 8000
+  knetsim create service C0.web --port 80:8000 --selector app=web
+  knetsim create service C0.slides --vip 100.64.10.1 c2 c3";
 
-/// Make a cluster, a worker, a scratch node or a container
+/// Make a cluster, a worker, a scratch node, a container or a service
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -60,6 +64,41 @@ enum What {
         #[arg(last = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
+    Service(Service),
+}
+
+/// A virtual address, spread over endpoints by every worker of the cluster
+#[derive(Debug, clap::Args)]
+struct Service {
+    /// Its name with the cluster, such as C0.web
+    #[arg(value_name = "CLUSTER.NAME")]
+    service: ServiceRef,
+    /// Its endpoints, which stay whatever becomes of them: containers of the cluster, such as c2, or addresses
+    #[arg(value_name = "ENDPOINT", required_unless_present = "selector")]
+    endpoints: Vec<Endpoint>,
+    /// Its address, of 100.64.0.0/16; left out, the lowest that is free
+    #[arg(long, value_name = "ADDRESS")]
+    vip: Option<Ipv4Addr>,
+    /// A port to serve, such as 80, 80:8000, dns=53/udp; without any, every port and ICMP
+    #[arg(short, long = "port", value_name = "[NAME=]PORT[:TARGET][/udp]")]
+    ports: Vec<ServicePort>,
+    /// In place of endpoints: the containers that have this label, as they come and go; several labels: those that
+    /// have all of them
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = label, conflicts_with = "endpoints")]
+    selector: Vec<(String, String)>,
+    /// Keep each client's endpoint for that many seconds
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10800", require_equals = true)]
+    affinity: Option<u32>,
+    /// Change the service where there is one of that name
+    #[arg(long)]
+    replace: bool,
+}
+
+impl From<Service> for Operation {
+    fn from(Service { service, endpoints, vip, ports, selector, affinity, replace }: Service) -> Self {
+        let selector = (!selector.is_empty()).then(|| selector.into_iter().collect());
+        Operation::CreateService { service, spec: ServiceSpec { vip, ports, selector, endpoints, affinity }, replace }
+    }
 }
 
 pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
@@ -76,6 +115,7 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
                 |container| Operation::CreateContainer { container, labels: labels.clone(), command: command.clone() };
             containers.into_iter().map(create).collect()
         }
+        What::Service(service) => vec![service.into()],
     };
     submit(name, operations)
 }

@@ -1,6 +1,6 @@
-//! `knetsim delete cluster|worker|scratch|container`.
+//! `knetsim delete cluster|worker|scratch|container|service`.
 
-use knetsim_model::{ClusterName, ContainerRef, NodeName, Operation};
+use knetsim_model::{ClusterName, ContainerRef, NodeName, Operation, ServiceRef};
 
 use crate::{commands::submit, completion};
 
@@ -8,9 +8,10 @@ const EXAMPLES: &str = "\
 Examples:
   knetsim delete container C0w1.c1 C0.c2
   knetsim delete worker C0w4
-  knetsim delete cluster C1 --force          its containers, too";
+  knetsim delete service C0.web
+  knetsim delete cluster C1 --force          its containers and services, too";
 
-/// Delete clusters, workers, scratch nodes or containers
+/// Delete clusters, workers, scratch nodes, containers or services
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -50,6 +51,12 @@ enum What {
         #[arg(required = true, value_name = "WORKER.NAME", add = completion::containers())]
         containers: Vec<ContainerRef>,
     },
+    /// Services
+    Service {
+        /// Which, with cluster
+        #[arg(required = true, value_name = "CLUSTER.NAME", add = completion::services())]
+        services: Vec<ServiceRef>,
+    },
 }
 
 pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
@@ -63,6 +70,9 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
         What::Scratch { nodes } => nodes.into_iter().map(|node| Operation::DeleteScratch { node }).collect(),
         What::Container { containers } => {
             containers.into_iter().map(|container| Operation::DeleteContainer { container }).collect()
+        }
+        What::Service { services } => {
+            services.into_iter().map(|service| Operation::DeleteService { service }).collect()
         }
     };
     submit(name, operations)

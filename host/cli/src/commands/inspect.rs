@@ -1,7 +1,9 @@
 //! `knetsim inspect`: what there is, for people and for programs.
 
+use std::collections::BTreeMap;
+
 use clap::ValueEnum;
-use knetsim_model::inventory::{ContainerInfo, Health, Inventory, NodeInfo};
+use knetsim_model::inventory::{ContainerInfo, Health, Inventory, NodeInfo, ServiceInfo};
 use knetsim_model::names::NodeKind;
 use knetsim_model::operation::Owner;
 use knetsim_model::topology::Topology;
@@ -15,7 +17,7 @@ Examples:
   knetsim inspect -o json | jq '.nodes[].address'
   knetsim inspect -o yaml > lab.yaml         a file that makes the same again";
 
-/// Show clusters, nodes and containers
+/// Show clusters, nodes, containers and services
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, visible_alias = "get")]
 pub(crate) struct Args {
@@ -55,9 +57,12 @@ fn keep(inventory: &mut Inventory, kind: Kind) {
         matches!((kind, owner), (Kind::File, Owner::File) | (Kind::Lab, Owner::Lab(_)) | (Kind::User, Owner::User))
     };
     inventory.containers.retain(|container| wanted(&container.owner));
+    inventory.services.retain(|service| wanted(&service.owner));
     inventory.nodes.retain(|node| wanted(&node.owner));
     let used: Vec<_> = inventory.nodes.iter().filter_map(|node| node.cluster.clone()).collect();
-    let used: Vec<_> = used.into_iter().chain(inventory.containers.iter().map(|c| c.cluster.clone())).collect();
+    let others = inventory.containers.iter().map(|container| &container.cluster);
+    let others = others.chain(inventory.services.iter().map(|service| &service.cluster));
+    let used: Vec<_> = used.into_iter().chain(others.cloned()).collect();
     inventory.clusters.retain(|cluster| wanted(&cluster.owner) || used.contains(&cluster.name));
 }
 
@@ -69,6 +74,13 @@ fn tables(inventory: &Inventory, wide: bool) -> String {
         let mut header = vec!["CONTAINER", "ADDRESS", "COMMAND"];
         header.extend(["OWNER", "LABELS"].iter().filter(|_| wide));
         let rows = inventory.containers.iter().map(|container| container_row(container, wide));
+        text.push('\n');
+        text.push_str(&output::table(&header, rows.collect()));
+    }
+    if !inventory.services.is_empty() {
+        let mut header = vec!["SERVICE", "ADDRESS", "PORTS", "GOES TO"];
+        header.extend(["OWNER", "ENDPOINTS", "AFFINITY"].iter().filter(|_| wide));
+        let rows = inventory.services.iter().map(|service| service_row(service, wide));
         text.push('\n');
         text.push_str(&output::table(&header, rows.collect()));
     }
@@ -108,6 +120,24 @@ fn container_row(container: &ContainerInfo, wide: bool) -> Vec<String> {
     row
 }
 
+fn service_row(service: &ServiceInfo, wide: bool) -> Vec<String> {
+    fn joined<T: ToString>(parts: impl IntoIterator<Item = T>) -> String {
+        parts.into_iter().map(|part| part.to_string()).collect::<Vec<_>>().join(",")
+    }
+    let spec = &service.spec;
+    let ports = if spec.ports.is_empty() { "all".to_owned() } else { joined(&spec.ports) };
+    let backends = (!service.backends.is_empty()).then(|| joined(&service.backends));
+    let vip = spec.vip.map(|vip| vip.to_string());
+    let mut row = vec![format!("{}.{}", service.cluster, service.name), or_dash(vip), ports, or_dash(backends)];
+    if wide {
+        let labels =
+            |labels: &BTreeMap<String, String>| joined(labels.iter().map(|(key, value)| format!("{key}={value}")));
+        row.extend([owner(&service.owner), spec.selector.as_ref().map_or_else(|| joined(&spec.endpoints), labels)]);
+        row.push(or_dash(spec.affinity.map(|seconds| format!("{seconds} s"))));
+    }
+    row
+}
+
 fn owner(owner: &Owner) -> String {
     match owner {
         Owner::File => "file".to_owned(),
@@ -124,5 +154,6 @@ fn names(inventory: &Inventory) -> String {
     let clusters = inventory.clusters.iter().map(|cluster| format!("cluster/{}\n", cluster.name));
     let nodes = inventory.nodes.iter().map(|node| format!("node/{}\n", node.name));
     let containers = inventory.containers.iter().map(|c| format!("container/{}.{}\n", c.worker, c.name));
-    clusters.chain(nodes).chain(containers).collect()
+    let services = inventory.services.iter().map(|s| format!("service/{}.{}\n", s.cluster, s.name));
+    clusters.chain(nodes).chain(containers).chain(services).collect()
 }

@@ -1,8 +1,8 @@
 //! Objects as `knetsim inspect` prints them, in the WIT package's records.
 
-use knetsim_model::inventory::{ClusterInfo, ContainerInfo, Health, NodeInfo};
+use knetsim_model::inventory::{ClusterInfo, ContainerInfo, Health, NodeInfo, ServiceInfo};
 use knetsim_model::names::NodeKind;
-use knetsim_model::{ClusterName, ContainerRef, Failure, NodeName, Owner};
+use knetsim_model::{ClusterName, ContainerRef, Failure, NodeName, Owner, ServiceRef};
 
 use super::State;
 use super::wit::types;
@@ -26,6 +26,12 @@ impl State {
         };
         let found = self.emulator()?.inventory().containers.into_iter().find(is_it);
         found.map(Into::into).ok_or_else(|| Failure::not_found(format!("there is no container {name}")))
+    }
+
+    pub(super) fn service_info(&self, name: &ServiceRef) -> Result<types::ServiceInfo, Failure> {
+        let is_it = |there: &ServiceInfo| there.cluster == name.cluster && there.name == name.name;
+        let found = self.emulator.inventory().services.into_iter().find(is_it);
+        found.map(Into::into).ok_or_else(|| Failure::not_found(format!("there is no service {name}")))
     }
 }
 
@@ -75,6 +81,17 @@ impl From<ContainerInfo> for types::ContainerInfo {
             address: info.address.to_string(),
             labels: info.labels.into_iter().collect(),
             command: info.command,
+            owner: owner(&info.owner),
+        }
+    }
+}
+
+impl From<ServiceInfo> for types::ServiceInfo {
+    fn from(info: ServiceInfo) -> Self {
+        types::ServiceInfo {
+            name: format!("{}.{}", info.cluster, info.name),
+            spec: info.spec.into(),
+            backends: info.backends.iter().map(ToString::to_string).collect(),
             owner: owner(&info.owner),
         }
     }

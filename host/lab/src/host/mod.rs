@@ -16,6 +16,7 @@ mod observe;
 mod probe;
 mod records;
 mod ruleset;
+mod services;
 pub(crate) mod state;
 mod workers;
 
@@ -26,7 +27,7 @@ use std::sync::Arc;
 
 use knetsim_emulator::Emulator;
 use knetsim_model::names::NodeKind;
-use knetsim_model::{ClusterName, Code, ContainerName, Failure, NodeName, Operation, Owner};
+use knetsim_model::{ClusterName, Code, ContainerName, Failure, NodeName, Operation, Owner, ServiceRef};
 use tokio::sync::Semaphore;
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
@@ -56,6 +57,7 @@ mod bindings {
             "knetsim:lab/workers.[method]worker.name": trappable,
             "knetsim:lab/workers.[method]scratch-node.name": trappable,
             "knetsim:lab/containers.[method]container.name": trappable,
+            "knetsim:lab/services.[method]service.name": trappable,
             "knetsim:lab/exec.[method]place.target": trappable,
             "knetsim:lab/exec.[method]process.pid": trappable,
             "knetsim:lab/probe.[method]prober.target": trappable,
@@ -69,6 +71,7 @@ mod bindings {
             "knetsim:lab/workers.worker": super::workers::Worker,
             "knetsim:lab/workers.scratch-node": super::workers::ScratchNode,
             "knetsim:lab/containers.container": super::containers::Container,
+            "knetsim:lab/services.service": super::services::Service,
             "knetsim:lab/exec.place": super::exec::Place,
             "knetsim:lab/exec.process": super::exec::Process,
             "knetsim:lab/probe.prober": super::probe::Prober,
@@ -123,6 +126,7 @@ pub(crate) struct State {
 struct Made {
     nodes: BTreeSet<NodeName>,
     containers: BTreeSet<(ClusterName, ContainerName)>,
+    services: BTreeSet<ServiceRef>,
 }
 
 impl State {

@@ -8,7 +8,7 @@ use wasmtime::component::Resource;
 
 use super::wit::observe::{
     Address, ClusterInfo, ContainerInfo, EtcdKey, FdbEntry, History, Host, HostObserver, Link, NamedNamespace,
-    Neighbour, NftRuleset, NodeInfo, Process, Route, Socket,
+    Neighbour, NftRuleset, NodeInfo, Process, Route, ServiceInfo, Socket,
 };
 use super::{State, name, ruleset};
 use crate::grants::Grant;
@@ -40,6 +40,11 @@ impl Host for State {
     async fn containers(&mut self) -> Result<Vec<ContainerInfo>, Failure> {
         self.rights.need(Grant::Observe)?;
         Ok(all(self.emulator()?.inventory().containers))
+    }
+
+    async fn services(&mut self) -> Result<Vec<ServiceInfo>, Failure> {
+        self.rights.need(Grant::Observe)?;
+        Ok(all(self.emulator.inventory().services))
     }
 
     async fn etcd_keys(&mut self, cluster: String, prefix: String) -> Result<Vec<EtcdKey>, Failure> {
