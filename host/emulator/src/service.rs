@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 use ipnet::Ipv4Net;
 use knetsim_model::inventory::ServiceInfo;
 use knetsim_model::service::Endpoint;
@@ -17,6 +17,9 @@ use knetsim_services::Desired;
 use crate::Emulator;
 use crate::plan::{ContainerKey, Plan, ServicePlan};
 use crate::state::{Role, State};
+
+/// How many workers are told at the same time: each takes a thread and an `nft`.
+const AT_ONCE: usize = 16;
 
 /// A service.
 #[derive(Clone)]
@@ -81,8 +84,7 @@ impl<'a> Containers<'a> {
         leaving: &[ContainerKey],
     ) -> Self {
         let mut found = Containers::default();
-        for ((of, name), container) in state.iter().filter(|(key, _)| key.0 == *cluster && !leaving.contains(key)) {
-            debug_assert_eq!(of, cluster);
+        for ((_, name), container) in state.iter().filter(|(key, _)| key.0 == *cluster && !leaving.contains(key)) {
             found.by_name.insert(name, container.address);
             let labels = &container.plan.labels;
             for (key, value) in labels {
@@ -104,6 +106,9 @@ impl<'a> Containers<'a> {
 impl State {
     /// What the workers of a cluster shall do, when those containers have gone.
     fn desired(&mut self, cluster: &ClusterName, pod_network: Ipv4Net, leaving: &[ContainerKey]) -> Desired {
+        if !self.services.keys().any(|(of, _)| of == cluster) {
+            return Desired { pod_network, services: BTreeMap::new() };
+        }
         let containers = Containers::of(&self.containers, cluster, leaving);
         let mut services: BTreeMap<ServiceName, Arc<knetsim_services::Service>> = BTreeMap::new();
         for ((_, name), service) in self.services.iter_mut().filter(|(key, _)| key.0 == *cluster) {
@@ -135,7 +140,8 @@ impl Emulator {
                 }
             }
         }
-        let programmed = join_all(agents.iter().map(|(agent, desired)| agent.program(desired))).await;
+        let programmed = stream::iter(agents).map(|(agent, desired)| async move { agent.program(&desired).await });
+        let programmed: Vec<_> = programmed.buffer_unordered(AT_ONCE).collect().await;
         let failures: Vec<_> =
             programmed.iter().filter_map(|result| result.as_ref().err()).map(|error| chain(error)).collect();
         if failures.is_empty() { Ok(()) } else { Err(Failure::new(Code::Failed, failures.join("; "))) }

@@ -1,5 +1,6 @@
 //! The only layer that calls the kernel: netlink, nftables, namespaces, mounts.
 
+pub mod conntrack;
 pub mod error;
 pub mod files;
 pub mod limits;

@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use knetsim_kernel::netns::NetNs;
-use knetsim_kernel::{KernelError, nft};
+use knetsim_kernel::{KernelError, conntrack, nft};
 use knetsim_model::observe::Change;
+use knetsim_model::service::{Protocol, ServicePort};
 use knetsim_model::{NodeName, chain};
 use tokio::sync::{Mutex, Notify};
 use tokio::task::AbortHandle;
@@ -159,7 +160,8 @@ impl Inner {
             None => self.rebuild(&mut there, desired).await,
             Some(_) if desired.services.is_empty() => {
                 nft::load(&self.spec.namespace, format!("add table ip {TABLE}\ndelete table ip {TABLE}\n")).await?;
-                *there = None;
+                let gone = there.take().map(|now| lost_backends(&now.desired, desired));
+                forget_flows(&self.spec.namespace, gone.unwrap_or_default()).await?;
                 self.say(Vec::new());
                 Ok(())
             }
@@ -178,9 +180,11 @@ impl Inner {
     /// One batch that touches only what differs from before.
     async fn change(&self, there: &mut There, desired: &Arc<Desired>) -> Result<(), KernelError> {
         let (old, new) = changed_parts(&there.desired, desired);
+        let gone = lost_backends(&there.desired, desired);
         let Commands { script, stale } = between(&old, &new);
         self.load(there.generation, script).await.map(|generation| there.generation = generation)?;
         there.desired = desired.clone();
+        forget_flows(&self.spec.namespace, gone).await?;
         // A chain that is wanted again is not stale any more.
         there.stale.retain(|chain, _| !new.chains.contains_key(chain));
         if !stale.is_empty() {
@@ -285,4 +289,31 @@ fn changed_parts(old: &Desired, new: &Desired) -> (Table, Table) {
         table
     };
     (of(old, new), of(new, old))
+}
+
+/// Which endpoints do not serve an address any more, of services that are asked by datagrams.
+fn lost_backends(old: &Desired, new: &Desired) -> BTreeSet<(Ipv4Addr, Ipv4Addr)> {
+    let mut lost = BTreeSet::new();
+    for (name, service) in &old.services {
+        let datagrams = |port: &ServicePort| port.protocol == Protocol::Udp;
+        let asked = service.ports.is_empty() || service.ports.iter().any(datagrams);
+        let now = new.services.get(name);
+        if asked && now != Some(service) {
+            let serves = |backend| now.is_some_and(|now| now.vip == service.vip && now.backends.contains(backend));
+            let gone = service.backends.iter().filter(|backend| !serves(backend));
+            lost.extend(gone.map(|backend| (service.vip, *backend)));
+        }
+    }
+    lost
+}
+
+/// Who asks by datagrams has no connection that ends: the kernel would lead the next ones where the first ones went.
+async fn forget_flows(namespace: &NetNs, lost: BTreeSet<(Ipv4Addr, Ipv4Addr)>) -> Result<(), KernelError> {
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let stale = move |flow: &conntrack::Flow| {
+        [conntrack::UDP, conntrack::ICMP].contains(&flow.protocol) && lost.contains(&(flow.to, flow.answered_by))
+    };
+    conntrack::forget(namespace, stale).await.map(drop)
 }

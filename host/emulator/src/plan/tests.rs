@@ -17,6 +17,7 @@ fn user(view: &View, operation: Operation) -> Result<Plan, Failure> {
 
 /// What there is after a plan was carried out.
 fn done(mut view: View, plan: Plan) -> View {
+    plan.delete_services.iter().for_each(|key| drop(view.services.remove(key)));
     plan.delete_containers.iter().for_each(|key| drop(view.containers.remove(key)));
     plan.delete_nodes.iter().for_each(|name| drop(view.nodes.remove(name)));
     plan.delete_clusters.iter().for_each(|name| drop(view.clusters.remove(name)));
@@ -29,6 +30,7 @@ fn done(mut view: View, plan: Plan) -> View {
     for (key, labels) in plan.labels {
         view.containers.get_mut(&key).unwrap().labels = labels;
     }
+    view.services.extend(plan.services.into_iter().map(|service| (service.key.clone(), service)));
     view
 }
 
@@ -165,6 +167,81 @@ fn what_cannot_be_is_refused_before_anything_is_done() {
     assert_eq!(refused(wrong_cluster), Code::NotFound);
     let link: InterfaceRef = "C0w1:eth0".parse().unwrap();
     assert_eq!(user(&view, Operation::SetLink { interface: link, up: false }).unwrap(), Plan::default());
+}
+
+fn service(name: &str, spec: &str, replace: bool) -> Operation {
+    let spec = serde_json::from_str(spec).unwrap();
+    Operation::CreateService { service: name.parse().unwrap(), spec, replace }
+}
+
+/// The course with a service `web` of the user's at the lowest address.
+fn with_service() -> View {
+    let view = course();
+    done(view.clone(), user(&view, service("C0.web", r#"{"endpoints":["c1"]}"#, false)).unwrap())
+}
+
+fn vip(view: &View, name: &str) -> String {
+    view.services[&("C0".parse().unwrap(), name.parse().unwrap())].vip.to_string()
+}
+
+#[test]
+fn a_service_gets_an_address_and_keeps_it() {
+    let view = with_service();
+    assert_eq!(vip(&view, "web"), "100.64.0.1");
+    let plan = user(&view, service("C0.other", r#"{"selector":{"a":"b"}}"#, false)).unwrap();
+    let view = done(view, plan);
+    assert_eq!(vip(&view, "other"), "100.64.0.2");
+    let plan = user(&view, service("C0.web", r#"{"selector":{"a":"b"}}"#, true)).unwrap();
+    assert_eq!(plan.services[0].vip.to_string(), "100.64.0.1");
+    let plan = user(&view, service("C1.web", r#"{"selector":{"a":"b"}}"#, false)).unwrap();
+    assert_eq!(plan.services[0].vip.to_string(), "100.64.0.1", "each cluster has its own");
+}
+
+#[test]
+fn services_that_cannot_be_are_refused() {
+    let view = with_service();
+    let refused = |operation| user(&view, operation).unwrap_err();
+    assert_eq!(refused(service("C0.web", r#"{"endpoints":["c1"]}"#, false)).code, Code::Exists);
+    let same = refused(service("C0.b", r#"{"endpoints":["c1"],"vip":"100.64.0.1"}"#, false));
+    assert!(same.code == Code::Exists && same.message.contains("C0.web"), "{same}");
+    assert_eq!(refused(service("C0.b", r#"{"endpoints":["c9"]}"#, false)).code, Code::NotFound);
+    assert_eq!(refused(service("C9.b", r#"{"endpoints":["10.0.0.1"]}"#, false)).code, Code::NotFound);
+    assert_eq!(refused(service("C0.b", "{}", false)).code, Code::Invalid);
+    assert_eq!(refused(Operation::DeleteService { service: "C0.b".parse().unwrap() }).code, Code::NotFound);
+    let used = refused(Operation::DeleteCluster { cluster: "C0".parse().unwrap(), force: false });
+    assert!(used.message.contains("service C0.web (of the user)"), "{used}");
+    let all = user(&view, Operation::DeleteCluster { cluster: "C0".parse().unwrap(), force: true }).unwrap();
+    assert_eq!(all.delete_services.len(), 1);
+}
+
+#[test]
+fn a_fixed_endpoint_that_goes_is_told_and_stays() {
+    let view = with_service();
+    let plan = user(&view, Operation::DeleteContainer { container: "C0.c1".parse().unwrap() }).unwrap();
+    assert!(plan.notes.iter().any(|note| note.contains("C0.c1 stays an endpoint of service C0.web")), "{:?}", plan.notes);
+    let view = done(view, plan);
+    let again = user(&view, service("C0.web", r#"{"endpoints":["c1","c2"]}"#, true)).unwrap();
+    assert_eq!(again.services.len(), 1);
+    assert!(user(&view, service("C0.b", r#"{"endpoints":["c1"]}"#, false)).is_err());
+}
+
+#[test]
+fn a_file_changes_the_services_that_it_made() {
+    let file = |services: &str| COURSE.replace(r#""workers":3,"containers""#, &format!(r#""workers":3,"services":{{{services}}},"containers""#));
+    let (a, b) = (r#""vip":"100.64.0.8","endpoints":["c1"]"#, r#""vip":"100.64.0.9","endpoints":["c2"]"#);
+    let first = file(&format!(r#""a":{{{a}}},"b":{{{b}}},"c":{{"selector":{{"x":"y"}}}}"#));
+    let view = with_service();
+    let view = done(view.clone(), apply(&view, &first).unwrap());
+    assert_eq!(apply(&view, &first).unwrap().services, vec![]);
+    assert_eq!(vip(&view, "c"), "100.64.0.2", "the user's has the first");
+    // Two change places in one go; one goes; the user's stays.
+    let plan = apply(&view, &file(&format!(r#""a":{{{b}}},"b":{{{a}}}"#))).unwrap();
+    assert!(plan.notes.iter().any(|note| note.contains("service C0.web stays")), "{:?}", plan.notes);
+    assert_eq!((plan.services.len(), plan.delete_services.len()), (2, 1));
+    let view = done(view, plan);
+    assert_eq!((vip(&view, "a").as_str(), vip(&view, "b").as_str()), ("100.64.0.9", "100.64.0.8"));
+    let clash = apply(&view, &file(r#""web":{"endpoints":["c2"]}"#)).unwrap_err();
+    assert!(clash.message.contains("made by the user"), "{clash}");
 }
 
 proptest! {
