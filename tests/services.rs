@@ -314,7 +314,9 @@ fn spoilt_rules_are_mended_or_told() {
     let rules = || scene.exec("C0w1", &["nft", "list", "ruleset"]);
     let whole = rules();
     scene.exec("C0w1", &["nft", "flush", "ruleset"]);
-    until("the rules are mended", Duration::from_secs(5), || (rules().matches("chain").count() >= 20).then_some(()));
+    until("the rules are mended", Duration::from_secs(5), || {
+        (rules().lines().count() == whole.lines().count()).then_some(())
+    });
     scene.ok(&["repair", "off", "C0w1"]);
     scene.exec("C0w1", &["nft", "flush", "chain", "ip", "kube-proxy", "services"]);
     let drift = until("drift is told", Duration::from_secs(5), || {
@@ -324,5 +326,4 @@ fn spoilt_rules_are_mended_or_told() {
     scene.ok(&["repair", "on", "C0w1"]);
     until("it is mended", Duration::from_secs(5), || (scene.drift("C0w1") == serde_json::json!([])).then_some(()));
     scene.exec("C0.c1", &["ping", "-c1", "-W2", "100.64.0.1"]);
-    assert!(whole.contains("table ip kube-proxy"));
 }

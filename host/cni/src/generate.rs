@@ -26,6 +26,7 @@ struct Flannel {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Delegate {
+    hairpin_mode: bool,
     is_default_gateway: bool,
     ip_masq: bool,
 }
@@ -33,10 +34,13 @@ struct Delegate {
 /// The content of [`CONFIGURATION_FILE`] for a node: the network bears the node's name, flannel reads
 /// `/run/flannel/subnet.env`, containers get a default route.
 ///
+/// A container may be sent back what it sent, as in flannel's own manifest: it may be chosen for a service that it asks.
+///
 /// Masquerade is off. Left to itself the flannel plugin would turn it on, since FLANNEL_IPMASQ is false,
 /// and containers would see the addresses of each other's nodes instead of each other's.
 pub fn configuration(node: &str) -> String {
-    let flannel = Flannel { kind: "flannel", delegate: Delegate { is_default_gateway: true, ip_masq: false } };
+    let delegate = Delegate { hairpin_mode: true, is_default_gateway: true, ip_masq: false };
+    let flannel = Flannel { kind: "flannel", delegate };
     let list = List { cni_version: Version::LATEST.as_str(), name: node, plugins: [flannel] };
     // A value of strings and flags can't fail to become JSON.
     serde_json::to_string_pretty(&list).unwrap_or_default() + "\n"
@@ -51,6 +55,7 @@ mod tests {
     fn it_is_a_configuration_list_of_the_node_s_name() {
         let list = NetworkList::parse(configuration("C0w1").as_bytes()).unwrap();
         assert_eq!((list.name.as_str(), list.version), ("C0w1", Version::V1_1_0));
-        assert_eq!(list.plugins[0]["delegate"], serde_json::json!({"isDefaultGateway": true, "ipMasq": false}));
+        let delegate = serde_json::json!({"hairpinMode": true, "isDefaultGateway": true, "ipMasq": false});
+        assert_eq!(list.plugins[0]["delegate"], delegate);
     }
 }

@@ -31,10 +31,7 @@ pub struct Flow {
 }
 
 /// Forgets the connections over IPv4 that `stale` chooses: the next packet of each begins a new one. Gives how many.
-pub async fn forget(
-    namespace: &NetNs,
-    stale: impl Fn(&Flow) -> bool + Send + 'static,
-) -> Result<usize, KernelError> {
+pub async fn forget(namespace: &NetNs, stale: impl Fn(&Flow) -> bool + Send + 'static) -> Result<usize, KernelError> {
     let doing = format!("forget tracked connections of {namespace}");
     let forgotten = namespace.run_async(move || forget_here(&stale)).await?;
     forgotten.map_err(KernelError::doing(doing))
@@ -122,7 +119,8 @@ fn stale_tuple(payload: &[u8], stale: impl Fn(&Flow) -> bool) -> Option<Vec<u8>>
     let attributes = payload.get(HEADER..)?;
     let (original, reply) = (attribute(attributes, ORIGINAL)?, attribute(attributes, REPLY)?);
     // CTA_TUPLE_IP with CTA_IP_V4_SRC and CTA_IP_V4_DST, CTA_TUPLE_PROTO with CTA_PROTO_NUM.
-    let address = |tuple: &[u8], which| Some(Ipv4Addr::from(*attribute(&attribute(tuple, 1)?, which)?.first_chunk::<4>()?));
+    let address =
+        |tuple: &[u8], which| Some(Ipv4Addr::from(*attribute(&attribute(tuple, 1)?, which)?.first_chunk::<4>()?));
     let protocol = *attribute(&attribute(&original, 2)?, 1)?.first()?;
     let flow = Flow { protocol, to: address(&original, 2)?, answered_by: address(&reply, 1)? };
     stale(&flow).then_some(original)

@@ -5,8 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates of host/, from the lowest layer to the highest. Neighbours that may not use each other share a line.
-const LAYERS: &[&[&str]] =
-    &[&["model"], &["kernel"], &["sandbox"], &["daemon"], &["cni", "overlay", "services"], &["emulator"], &["lab"], &["cli"]];
+const LAYERS: &[&[&str]] = &[
+    &["model"],
+    &["kernel"],
+    &["sandbox"],
+    &["daemon"],
+    &["cni", "overlay", "services"],
+    &["emulator"],
+    &["lab"],
+    &["cli"],
+];
 
 /// Libraries that one layer alone may use.
 const OWNED: &[(&str, &[&str])] = &[

@@ -218,7 +218,11 @@ fn services_that_cannot_be_are_refused() {
 fn a_fixed_endpoint_that_goes_is_told_and_stays() {
     let view = with_service();
     let plan = user(&view, Operation::DeleteContainer { container: "C0.c1".parse().unwrap() }).unwrap();
-    assert!(plan.notes.iter().any(|note| note.contains("C0.c1 stays an endpoint of service C0.web")), "{:?}", plan.notes);
+    assert!(
+        plan.notes.iter().any(|note| note.contains("C0.c1 stays an endpoint of service C0.web")),
+        "{:?}",
+        plan.notes
+    );
     let view = done(view, plan);
     let again = user(&view, service("C0.web", r#"{"endpoints":["c1","c2"]}"#, true)).unwrap();
     assert_eq!(again.services.len(), 1);
@@ -227,7 +231,9 @@ fn a_fixed_endpoint_that_goes_is_told_and_stays() {
 
 #[test]
 fn a_file_changes_the_services_that_it_made() {
-    let file = |services: &str| COURSE.replace(r#""workers":3,"containers""#, &format!(r#""workers":3,"services":{{{services}}},"containers""#));
+    let file = |services: &str| {
+        COURSE.replace(r#""workers":3,"containers""#, &format!(r#""workers":3,"services":{{{services}}},"containers""#))
+    };
     let (a, b) = (r#""vip":"100.64.0.8","endpoints":["c1"]"#, r#""vip":"100.64.0.9","endpoints":["c2"]"#);
     let first = file(&format!(r#""a":{{{a}}},"b":{{{b}}},"c":{{"selector":{{"x":"y"}}}}"#));
     let view = with_service();
