@@ -22,6 +22,7 @@ const WIT: &str = concat!(
     include_str!("../../../guest-sdk/wit/probe.wit"),
     include_str!("../../../guest-sdk/wit/observe.wit"),
     include_str!("../../../guest-sdk/wit/captures.wit"),
+    include_str!("../../../guest-sdk/wit/services.wit"),
     include_str!("../../../guest-sdk/wit/state.wit"),
     include_str!("../../../guest-sdk/wit/lesson.wit"),
 );

@@ -33,7 +33,7 @@ pub enum Grant {
 
 impl Grant {
     /// All that this knetsim knows.
-    pub const ALL: [Grant; 8] = [
+    pub const ALL: [Grant; 9] = [
         Grant::Observe,
         Grant::Probe,
         Grant::Clusters,

@@ -56,6 +56,7 @@ impl HostCluster for State {
         self.submit(Operation::DeleteCluster { cluster: cluster.clone(), force }).await?;
         self.made.nodes.retain(|node| node.cluster().as_ref() != Some(&cluster));
         self.made.containers.retain(|(there, _)| *there != cluster);
+        self.made.services.retain(|there| there.cluster != cluster);
         Ok(())
     }
 

@@ -30,7 +30,7 @@ impl State {
 
     pub(super) fn service_info(&self, name: &ServiceRef) -> Result<types::ServiceInfo, Failure> {
         let is_it = |there: &ServiceInfo| there.cluster == name.cluster && there.name == name.name;
-        let found = self.emulator.inventory().services.into_iter().find(is_it);
+        let found = self.emulator()?.inventory().services.into_iter().find(is_it);
         found.map(Into::into).ok_or_else(|| Failure::not_found(format!("there is no service {name}")))
     }
 }

@@ -148,6 +148,9 @@ impl State {
         self.made.nodes = nodes.map(|node| node.name).collect();
         let containers = there.containers.into_iter().filter(|container| container.owner == owner);
         self.made.containers = containers.map(|container| (container.cluster, container.name)).collect();
+        let services = there.services.into_iter().filter(|service| service.owner == owner);
+        self.made.services =
+            services.map(|service| ServiceRef { cluster: service.cluster, name: service.name }).collect();
         self.remembered = Some(remembered);
         self
     }

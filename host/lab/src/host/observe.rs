@@ -44,7 +44,7 @@ impl Host for State {
 
     async fn services(&mut self) -> Result<Vec<ServiceInfo>, Failure> {
         self.rights.need(Grant::Observe)?;
-        Ok(all(self.emulator.inventory().services))
+        Ok(all(self.emulator()?.inventory().services))
     }
 
     async fn etcd_keys(&mut self, cluster: String, prefix: String) -> Result<Vec<EtcdKey>, Failure> {
