@@ -19,7 +19,7 @@ use crate::{lab, memory};
 
 /// Runs `work` in the supervisor of a new sandbox. What it says comes out by a pipe, a line each: its figures at the
 /// end, or before it the wish to have the sandbox's memory measured, which can be seen from outside only.
-fn in_sandbox(work: impl AsyncFnOnce(Emulator, &mut Outside) -> Result<Figures>) -> Result<Figures> {
+pub(crate) fn in_sandbox(work: impl AsyncFnOnce(Emulator, &mut Outside) -> Result<Figures>) -> Result<Figures> {
     let folder = TempDir::new()?;
     let options = Options { name: "bench".to_owned(), base: Some(folder.path().to_owned()), ..Options::default() };
     let (said, say) = pipe()?;
@@ -62,7 +62,7 @@ fn supervised(
 const MEMORY: &str = "memory";
 
 /// The process that launched the sandbox, as the supervisor sees it.
-struct Outside {
+pub(crate) struct Outside {
     say: PipeWriter,
     hear: BufReader<PipeReader>,
 }

@@ -13,6 +13,7 @@ mod path;
 mod report;
 mod rows;
 mod runner;
+mod services;
 
 use std::fs;
 use std::path::PathBuf;
@@ -65,6 +66,7 @@ enum Sample {
     Whole,
     Path,
     Lab,
+    Services,
 }
 
 fn main() -> Result<ExitCode> {
@@ -93,5 +95,6 @@ fn sample(which: &Sample) -> Result<Figures> {
         Sample::Whole => knetsim::whole(),
         Sample::Path => knetsim::path(),
         Sample::Lab => knetsim::lab(),
+        Sample::Services => services::services(),
     }
 }

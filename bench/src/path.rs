@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -13,8 +13,12 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::dup;
 
+use crate::figures::median;
+
 /// Round trips in one measurement.
 const ROUND_TRIPS: usize = 20_000;
+/// New connections in one measurement.
+const CONNECTIONS: usize = 2000;
 /// Seconds of throughput in one measurement.
 const SECONDS: &str = "1";
 /// Both paths use it, whatever the host's default is (BBR halves throughput within one machine).
@@ -199,6 +203,28 @@ impl Path<'_> {
             echo.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
             Ok(least.as_secs_f64() * 1e6)
         })
+    }
+}
+
+impl Path<'_> {
+    /// The median microseconds of new TCP connections to `to`, which lead to that port of the server.
+    pub(crate) fn connections(&self, to: SocketAddr, port: u16) -> Result<f64> {
+        let any = SocketAddr::from(([0, 0, 0, 0], port));
+        let server = self.server.run(|| Ok(TcpListener::bind(any)?))?;
+        let times = thread::scope(|scope| {
+            let accept = scope.spawn(|| (0..CONNECTIONS).try_for_each(|_| server.accept().map(drop)));
+            let times = self.client.run(|| {
+                let connect = |_| -> Result<f64> {
+                    let start = Instant::now();
+                    let _connection = TcpStream::connect_timeout(&to, Duration::from_secs(2))?;
+                    Ok(start.elapsed().as_secs_f64() * 1e6)
+                };
+                (0..CONNECTIONS).map(connect).collect::<Result<Vec<_>>>()
+            })?;
+            accept.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+            anyhow::Ok(times)
+        })?;
+        Ok(median(&times))
     }
 }
 

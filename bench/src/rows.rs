@@ -77,6 +77,7 @@ pub(crate) const SERIES: &[Series] = &[
     series("workers", Place::Here, "workers"),
     series("path", Place::Here, "path"),
     series("lab", Place::Here, "lab"),
+    series("services", Place::Here, "services"),
 ];
 
 const fn row(what: &'static str, source: Source, unit: &'static str, goal: Goal) -> Row {
@@ -96,6 +97,9 @@ const BY_HAND: [Source; 4] = [
     Source("path", "hand_one_worker_us"),
     Source("path", "hand_vxlan_us"),
 ];
+
+const CHANGE_AT_10: Source = Source("services", "change_10_ms");
+const CONNECT_AT_10: Source = Source("services", "connect_10_us");
 
 pub(crate) const ROWS: &[Row] = &[
     row("underlay 2 x (2 + 3): netlink floor", FLOOR, "ms", Goal::None),
@@ -118,6 +122,12 @@ pub(crate) const ROWS: &[Row] = &[
     row("  as an ordinary user", Source("user's whole", "down_ms"), "ms", Goal::AtMost(50.0)),
     row("lab: a call of a resource", Source("lab", "call_us"), "us", Goal::AtMost(1.0)),
     row("lab: ready, compiled before", Source("lab", "ready_ms"), "ms", Goal::AtMost(5.0)),
+    row("1000 services of 3 endpoints, from nothing", Source("services", "from_nothing_ms"), "ms", Goal::None),
+    row("one of 10 services loses an endpoint", CHANGE_AT_10, "ms", Goal::None),
+    row("  one of 1000", Source("services", "change_1000_ms"), "ms", Goal::TimesAtMost(CHANGE_AT_10, 2.0)),
+    row("  one of 5000", Source("services", "change_5000_ms"), "ms", Goal::TimesAtMost(CHANGE_AT_10, 2.0)),
+    row("a new connection to one of 10 services", CONNECT_AT_10, "us", Goal::None),
+    row("  to one of 5000", Source("services", "connect_5000_us"), "us", Goal::TimesAtMost(CONNECT_AT_10, 1.3)),
     row("throughput on one worker: by hand", BY_HAND[0], "Gb/s", Goal::None),
     row("  knetsim", Source("path", "ours_one_worker_gbps"), "Gb/s", Goal::TimesAtLeast(BY_HAND[0], 0.95)),
     row("throughput over VXLAN: by hand", BY_HAND[1], "Gb/s", Goal::None),
