@@ -74,8 +74,11 @@ impl Service {
 #[derive(Default)]
 struct Containers<'a> {
     by_name: BTreeMap<&'a ContainerName, Ipv4Addr>,
-    by_label: BTreeMap<(&'a str, &'a str), Vec<(&'a BTreeMap<String, String>, Ipv4Addr)>>,
+    by_label: BTreeMap<(&'a str, &'a str), Vec<Labelled<'a>>>,
 }
+
+/// All labels of a container, and its address.
+type Labelled<'a> = (&'a BTreeMap<String, String>, Ipv4Addr);
 
 impl<'a> Containers<'a> {
     fn of(

@@ -1,4 +1,5 @@
 //! An agent against the kernel, in namespaces of the tests' own.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are parts of tests")]
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
