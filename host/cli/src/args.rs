@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand, builder::styling};
 
 use crate::commands::{
-    capture, completion, create, delete, doctor, down, exec, flannel, inspect, lab, learn, link, logs, ls, repair, run,
-    schema, shell, up, validate,
+    capture, completion, create, delete, doctor, down, exec, flannel, inspect, lab, learn, link, logs, ls, repair,
+    router, run, schema, shell, up, validate,
 };
 use crate::exit::Numbers;
 
@@ -70,6 +70,7 @@ pub(crate) enum Command {
     Exec(exec::Args),
     Shell(shell::Args),
     Logs(logs::Args),
+    Router(router::Args),
     Capture(capture::Args),
     Run(run::Args),
     Learn(learn::Args),
@@ -81,6 +82,11 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether it runs on and its log is what it has to say.
+    pub(crate) fn is_daemon(&self) -> bool {
+        matches!(self, Command::Router(_))
+    }
+
     /// What its exit statuses mean.
     pub(crate) fn numbers(&self) -> Numbers {
         match self {

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 fn knetsim() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(args::Cli::command).var(commands::completion::VARIABLE).complete();
     let cli = args::Cli::parse();
-    output::log_to_stderr(cli.verbose);
+    output::log_to_stderr(cli.verbose + u8::from(cli.command.is_daemon()));
     let numbers = cli.command.numbers();
     match commands::run(cli) {
         Ok(status) => ExitCode::from(status),

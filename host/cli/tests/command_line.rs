@@ -39,7 +39,7 @@ fn with_file(arguments: &[&str], text: &str) -> Ran {
     ran(knetsim(home.path()).args(arguments).arg(file).output().unwrap())
 }
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 19] = [
     "up",
     "down",
     "ls",
@@ -52,6 +52,7 @@ const VERBS: [&str; 18] = [
     "exec",
     "shell",
     "logs",
+    "router",
     "run",
     "lab",
     "validate",

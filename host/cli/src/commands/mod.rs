@@ -15,6 +15,7 @@ pub(crate) mod link;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod repair;
+pub(crate) mod router;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod shell;
@@ -43,6 +44,7 @@ pub(crate) fn run(Cli { name, command, .. }: Cli) -> anyhow::Result<u8> {
         Command::Shell(args) => shell::run(name, args),
         Command::Logs(args) => logs::run(name, args),
         Command::Capture(args) => capture::run(name, args),
+        Command::Router(args) => router::run(args),
         Command::Run(args) => run::run(name, args),
         Command::Learn(args) => learn::run(name, args),
         Command::Lab(args) => lab::run(args),

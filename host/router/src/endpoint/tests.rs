@@ -1,0 +1,242 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::amqp::performative::Sasl;
+
+fn settings(server: bool) -> Settings {
+    Settings {
+        server,
+        container: if server { "server" } else { "client" }.to_owned(),
+        hostname: None,
+        mechanisms: vec!["ANONYMOUS".to_owned()],
+        sasl_optional: false,
+        max_frame: 1024,
+        session_frames: 8,
+        idle_timeout: Duration::from_secs(16),
+        number: 1,
+    }
+}
+
+/// Two ends and what is under way to each.
+struct Pair {
+    client: Endpoint,
+    server: Endpoint,
+    to_server: Vec<u8>,
+    to_client: Vec<u8>,
+    /// What the server's side was told of deliveries.
+    arrived: Vec<(u16, u32, Vec<u8>, bool, bool)>,
+    states: Vec<(Owner, Option<Outcome>, bool)>,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
+        let client = Endpoint::new(settings(false), &mut to_server);
+        let server = Endpoint::new(settings(true), &mut to_client);
+        let mut pair = Pair { client, server, to_server, to_client, arrived: Vec::new(), states: Vec::new() };
+        pair.exchange().unwrap();
+        pair
+    }
+
+    fn exchange(&mut self) -> Result<(), Failure> {
+        while !self.to_server.is_empty() || !self.to_client.is_empty() {
+            let bytes = std::mem::take(&mut self.to_server);
+            let mut rest = &bytes[..];
+            while let Some((size, event)) = self.server.consume(rest, &mut self.to_client)? {
+                rest = &rest[size..];
+                if let Event::Transfer { session, link, payload, more, aborted } = event {
+                    self.arrived.push((session, link, payload.to_vec(), more, aborted));
+                }
+            }
+            let bytes = std::mem::take(&mut self.to_client);
+            let mut rest = &bytes[..];
+            while let Some((size, event)) = self.client.consume(rest, &mut self.to_server)? {
+                rest = &rest[size..];
+                if let Event::States(states) = event {
+                    self.states.extend(states);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn transfer(&mut self, session: u16, payload: &[u8], part: Part) {
+        self.client.put_transfer(session, payload.len(), part, &mut self.to_server);
+        self.to_server.extend_from_slice(payload);
+        self.exchange().unwrap();
+    }
+}
+
+#[test]
+fn two_ends_come_up_with_links_for_control_both_ways() {
+    let mut pair = Pair::new();
+    assert_eq!((pair.client.peer(), pair.server.peer()), (Some("server"), Some("client")));
+    assert!(pair.server.put_control(b"hello", &mut pair.to_client));
+    assert!(pair.client.is_routing());
+    assert!(pair.client.put_control(b"hello", &mut pair.to_server));
+    pair.exchange().unwrap();
+    let (session, link, payload, more, _) = pair.arrived[0].clone();
+    assert_eq!((&payload[..], more), (&b"hello"[..], false));
+    assert_eq!(pair.server.purpose(session, link), Purpose::Control);
+    assert!(pair.server.incoming(session, link).unwrap().settled);
+}
+
+#[test]
+fn a_stream_is_one_delivery_over_many_transfers_and_its_link_is_used_again() {
+    let mut pair = Pair::new();
+    let owner = Owner::Flow(7);
+    let session = pair.client.stream(owner, &mut pair.to_server).unwrap();
+    assert_eq!(pair.client.room(session), 0, "not attached yet");
+    pair.exchange().unwrap();
+    assert!(pair.client.room(session) > 0);
+    for (payload, part) in [(&b"head"[..], Part::More), (b"bytes", Part::More), (b"", Part::Last)] {
+        pair.transfer(session, payload, part);
+    }
+    let parts: Vec<_> = pair.arrived.iter().map(|(_, _, payload, more, _)| (&payload[..], *more)).collect();
+    assert_eq!(parts, [(&b"head"[..], true), (b"bytes", true), (b"", false)]);
+    let (at, link, ..) = pair.arrived[0];
+    let delivery = pair.server.incoming(at, link).unwrap().delivery;
+    pair.server.settle(at, delivery, Outcome::Received(5), false, &mut pair.to_client);
+    pair.server.settle(at, delivery, Outcome::Accepted, true, &mut pair.to_client);
+    pair.server.taken(at, link, true, &mut pair.to_client);
+    pair.exchange().unwrap();
+    assert_eq!(pair.states, [(owner, Some(Outcome::Received(5)), false), (owner, Some(Outcome::Accepted), true)]);
+    assert_eq!(pair.client.stream(owner, &mut pair.to_server), Some(session));
+}
+
+#[test]
+fn the_window_runs_out_unless_what_arrives_is_taken() {
+    let mut pair = Pair::new();
+    let session = pair.client.stream(Owner::Flow(1), &mut pair.to_server).unwrap();
+    pair.exchange().unwrap();
+    for sent in 0..8 {
+        assert_eq!(pair.client.room(session), 8 - sent);
+        pair.transfer(session, b"x", Part::More);
+    }
+    assert_eq!(pair.client.room(session), 0);
+    let (at, link, ..) = pair.arrived[0];
+    pair.server.hold(at, true, &mut pair.to_client);
+    pair.server.taken(at, link, false, &mut pair.to_client);
+    pair.exchange().unwrap();
+    assert_eq!(pair.client.room(session), 0, "held");
+    pair.server.hold(at, false, &mut pair.to_client);
+    pair.exchange().unwrap();
+    assert_eq!(pair.client.room(session), 8);
+}
+
+#[test]
+fn who_sends_more_than_the_window_is_cut_off() {
+    let mut pair = Pair::new();
+    let session = pair.client.stream(Owner::Flow(1), &mut pair.to_server).unwrap();
+    pair.exchange().unwrap();
+    for _ in 0..9 {
+        pair.client.put_transfer(session, 1, Part::More, &mut pair.to_server);
+        pair.to_server.push(0);
+    }
+    assert_eq!(pair.exchange(), Err(Failure::Protocol("it sends more than its window allows")));
+}
+
+#[test]
+fn when_a_connection_is_lost_all_that_was_under_way_is_named() {
+    let mut pair = Pair::new();
+    let session = pair.client.stream(Owner::Flow(3), &mut pair.to_server).unwrap();
+    pair.exchange().unwrap();
+    pair.transfer(session, b"head", Part::More);
+    let (at, link, ..) = pair.arrived[0];
+    pair.server.incoming(at, link).unwrap().sink = Sink::Flow(9);
+    assert_eq!(pair.server.interests(), (vec![Sink::Flow(9)], vec![]));
+    assert!(pair.client.interests().1.contains(&Owner::Flow(3)));
+}
+
+#[test]
+fn wrong_beginnings_say_what_is_wrong() {
+    let cases: [(&[u8], &str); 4] = [
+        (b"GET / HTTP/1.1\r\n", "doesn't speak AMQP"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01", "speaks TLS"),
+        (b"AMQP\x00\x01\x00\x00", "without the security layer"),
+        (b"AMQP\x03\x01\x00\x00\x7f\xff\xff\xff\x02\x01\x00\x00", "longer than agreed"),
+    ];
+    for (bytes, expected) in cases {
+        let mut out = Vec::new();
+        let mut endpoint = Endpoint::new(settings(true), &mut out);
+        let mut rest = bytes;
+        let failure = loop {
+            match endpoint.consume(rest, &mut out) {
+                Ok(Some((size, _))) => rest = &rest[size..],
+                Ok(None) => panic!("{bytes:?} is taken"),
+                Err(failure) => break failure.to_string(),
+            }
+        };
+        assert!(failure.contains(expected), "{failure} should say {expected}");
+    }
+}
+
+#[test]
+fn a_mechanism_that_isnt_allowed_is_refused_and_both_are_named() {
+    let mut out = Vec::new();
+    let mut client = Endpoint::new(Settings { mechanisms: vec!["EXTERNAL".into()], ..settings(false) }, &mut out);
+    let mut offer = frame::SASL_HEADER.to_vec();
+    performative::encode_sasl(&mut offer, &Sasl::Mechanisms(vec!["PLAIN".into()]));
+    client.consume(&offer, &mut out).unwrap();
+    let failure = client.consume(&offer[8..], &mut out).unwrap_err().to_string();
+    assert!(failure.contains("PLAIN") && failure.contains("EXTERNAL"), "{failure}");
+}
+
+proptest! {
+    /// A peer that has come as far as open may send anything: it is understood or refused, and its memory is bounded.
+    #[test]
+    fn anything_after_open_is_taken_or_refused(
+        frames in proptest::collection::vec((0u16..4, 0x10u8..0x1a, proptest::collection::vec(any::<u8>(), 0..40)), 0..40),
+    ) {
+        let mut pair = Pair::new();
+        let mut out = Vec::new();
+        for (channel, kind, fields) in frames {
+            let mut bytes = Vec::new();
+            let at = frame::start(&mut bytes, false, channel);
+            bytes.extend_from_slice(&[0, 0x53, kind, 0xc0, u8::try_from(fields.len() + 1).unwrap(), 6]);
+            bytes.extend_from_slice(&fields);
+            frame::finish(&mut bytes, at, 0);
+            if pair.server.consume(&bytes, &mut out).is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// As above, with frames that are well formed but come in any order, on any channel.
+    #[test]
+    fn any_order_of_frames_is_taken_or_refused(
+        frames in proptest::collection::vec((0u16..4, 0usize..8, 0u32..3, any::<bool>()), 0..60),
+    ) {
+        let mut pair = Pair::new();
+        let mut out = Vec::new();
+        for (channel, kind, number, flag) in frames {
+            let performative = match kind {
+                0 => Performative::Begin(Begin {
+                    remote_channel: flag.then_some(number as u16), next_outgoing: number, incoming_window: u32::MAX,
+                }),
+                1 => Performative::Attach(Attach {
+                    name: format!("n{number}"), handle: number, receiver: flag, capability: None, initial_count: u32::MAX,
+                }),
+                2 => Performative::Flow(Flow {
+                    next_incoming: flag.then_some(u32::MAX), incoming_window: u32::MAX, next_outgoing: 0,
+                    link: Some((number, u32::MAX, u32::MAX)), echo: flag,
+                }),
+                3 => Performative::Transfer(Transfer {
+                    handle: number, delivery: Some(u32::MAX), settled: flag, more: !flag, aborted: false,
+                }),
+                4 => Performative::Disposition(Disposition {
+                    receiver: flag, first: 0, last: u32::MAX, settled: flag, state: None,
+                }),
+                5 => Performative::Detach { handle: number, error: None },
+                6 => Performative::End { error: None },
+                _ => Performative::Close { error: None },
+            };
+            let mut bytes = Vec::new();
+            performative::encode(&mut bytes, channel, &performative);
+            if pair.server.consume(&bytes, &mut out).is_err() {
+                break;
+            }
+        }
+        let _ = pair.server.interests();
+    }
+}

@@ -1,0 +1,220 @@
+//! Services and where clients connect to: which connector a connection goes to, and which ports are open.
+//!
+//! A port is open only while a connector of its address can be reached, here or at another router: a client is refused
+//! rather than left waiting.
+
+use std::io;
+use std::time::Instant;
+
+use mio::net::TcpListener;
+
+use super::doors::listen;
+use super::{Core, Kind};
+use crate::arena::Id;
+use crate::config::{Config, Distribution, TcpConnector, TcpListener as TapConfig};
+
+/// Where clients of an address connect to.
+pub(super) struct Tap {
+    pub(super) config: TapConfig,
+    pub(super) socket: Option<TcpListener>,
+    pub(super) problem: Option<String>,
+}
+
+/// A service of an address.
+pub(super) struct Service {
+    pub(super) config: TcpConnector,
+    pub(super) load: Load,
+}
+
+/// How much a connector, or a router with connectors, has to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    /// Flows that are open.
+    pub(super) open: usize,
+    /// When it was last chosen, as a count of choices.
+    last: u64,
+}
+
+/// Whom a new flow goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    Service(Id),
+    Router { router: String, connection: Id },
+}
+
+impl Core {
+    pub(super) fn apply_services(&mut self, config: &Config) {
+        for id in self.taps.ids() {
+            if self.taps.get(id).is_some_and(|tap| !config.tcp_listeners.contains(&tap.config)) {
+                self.taps.remove(id);
+                self.end_flows_of(id);
+            }
+        }
+        for id in self.services.ids() {
+            if self.services.get(id).is_some_and(|service| !config.tcp_connectors.contains(&service.config)) {
+                self.services.remove(id);
+                self.end_flows_of(id);
+            }
+        }
+        for listener in &config.tcp_listeners {
+            if !self.taps.iter().any(|(_, tap)| tap.config == *listener) {
+                self.taps.insert(Tap { config: listener.clone(), socket: None, problem: None });
+            }
+        }
+        for connector in &config.tcp_connectors {
+            if !self.services.iter().any(|(_, service)| service.config == *connector) {
+                let service = Service { config: connector.clone(), load: Load::default() };
+                // A name is looked up before the first client comes.
+                let _ = self.resolver.look_up(&connector.host, connector.port, self.now);
+                self.services.insert(service);
+            }
+        }
+        self.announce(config);
+        self.open_and_close_taps();
+    }
+
+    /// Tells the other routers for which addresses there are connectors here.
+    fn announce(&mut self, config: &Config) {
+        let now = self.now;
+        let old = self.config.tcp_connectors.iter().map(|connector| connector.address.clone());
+        let new = config.tcp_connectors.iter().map(|connector| connector.address.clone());
+        for address in old.chain(new).collect::<std::collections::BTreeSet<_>>() {
+            let served = config.tcp_connectors.iter().any(|connector| connector.address == address);
+            self.routing.set_local(&address, served.then(|| distribution(config, &address)), now);
+        }
+    }
+
+    /// The connector or router that the next flow to an address goes to. `origin`: the router where it came in, if not
+    /// here. What isn't a stream of raw bytes is for routers only.
+    pub(super) fn choose(&mut self, address: &str, origin: Option<&str>, raw: bool) -> Option<Choice> {
+        let closest = distribution(&self.config, address) == Distribution::Closest;
+        let services = self.services.iter().filter(|(_, service)| raw && service.config.address == address);
+        let here = services.map(|(id, service)| (0, service.load, Choice::Service(id)));
+        let there = self.routing.destinations(address, origin).into_iter().map(|destination| {
+            let load = self.loads.get(&destination.router).copied().unwrap_or_default();
+            let (router, connection) = (destination.router, destination.connection);
+            (destination.cost as usize, load, Choice::Router { router, connection })
+        });
+        let weight = |cost: usize, load: Load| {
+            if closest { (cost, load.open, load.last) } else { (cost + load.open, 0, load.last) }
+        };
+        let best = here.chain(there).min_by_key(|(cost, load, _)| weight(*cost, *load));
+        let (_, _, choice) = best?;
+        let last = self.count();
+        if let Some(load) = self.load(&choice) {
+            load.last = last;
+        }
+        Some(choice)
+    }
+
+    /// The load of whom was chosen.
+    pub(super) fn load(&mut self, choice: &Choice) -> Option<&mut Load> {
+        match choice {
+            Choice::Service(id) => self.services.get_mut(*id).map(|service| &mut service.load),
+            Choice::Router { router, .. } => Some(self.loads.entry(router.clone()).or_default()),
+        }
+    }
+
+    fn has_connector(&self, address: &str) -> bool {
+        self.services.iter().any(|(_, service)| service.config.address == address)
+            || !self.routing.destinations(address, None).is_empty()
+    }
+
+    pub(super) fn open_and_close_taps(&mut self) {
+        for id in self.taps.ids() {
+            let Some(tap) = self.taps.get(id) else { continue };
+            let (config, open) = (tap.config.clone(), tap.socket.is_some());
+            let wanted = self.has_connector(&config.address);
+            if open == wanted {
+                continue;
+            }
+            let opened = wanted.then(|| listen(&self.registry, (&config.host, config.port), Kind::Tap, id));
+            let Some(tap) = self.taps.get_mut(id) else { continue };
+            match opened.transpose() {
+                Ok(socket) => {
+                    tracing::info!(
+                        listener = config.name,
+                        address = config.address,
+                        open = wanted,
+                        "port {}",
+                        config.port
+                    );
+                    (tap.socket, tap.problem) = (socket, None);
+                }
+                Err(error) => {
+                    let problem = format!("listen on {}:{}: {error}", config.host, config.port);
+                    if tap.problem.as_ref() != Some(&problem) {
+                        tracing::error!(listener = config.name, "{problem}");
+                        tap.problem = Some(problem);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tries again to open the ports that couldn't be opened, and keeps names fresh.
+    pub(super) fn tick_services(&mut self) {
+        if self.taps.iter().any(|(_, tap)| tap.problem.is_some()) {
+            self.open_and_close_taps();
+        }
+        let now: Instant = self.now;
+        let names: Vec<(String, u16)> =
+            self.services.iter().map(|(_, service)| (service.config.host.clone(), service.config.port)).collect();
+        for (host, port) in names {
+            let _ = self.resolver.look_up(&host, port, now);
+        }
+    }
+
+    pub(super) fn accept_clients(&mut self, id: Id) {
+        // What is left after so many is taken in the next round: a port under attack doesn't stop the others.
+        for _ in 0..64 {
+            let Some(tap) = self.taps.get(id) else { return };
+            let Some(socket) = &tap.socket else { return };
+            match socket.accept() {
+                Ok((socket, _)) => {
+                    let address = tap.config.address.clone();
+                    self.start_flow(id, socket, &address);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    tracing::warn!(listener = tap.config.name, %error, "accept a client");
+                    return;
+                }
+            }
+        }
+        self.ready.push_back(super::Task::Accept(id));
+    }
+}
+
+/// How flows to an address are spread.
+fn distribution(config: &Config, address: &str) -> Distribution {
+    let matching = config.addresses.iter().filter(|(prefix, _)| is_prefix(prefix, address));
+    let longest = matching.max_by_key(|(prefix, _)| prefix.len());
+    longest.map_or(config.default_distribution, |(_, distribution)| *distribution)
+}
+
+/// Whether an address begins with a prefix, up to its end or a separator of address parts.
+fn is_prefix(prefix: &str, address: &str) -> bool {
+    address.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_prefix_decides() {
+        let text = r#"[["router", {"id": "a"}], ["address", {"prefix": "near", "distribution": "closest"}],
+            ["address", {"prefix": "near.by", "distribution": "balanced"}]]"#;
+        let config = Config::parse(text, true).unwrap();
+        let cases = [
+            ("near", Distribution::Closest),
+            ("near.x", Distribution::Closest),
+            ("near.by/x", Distribution::Balanced),
+            ("nearer", Distribution::Balanced),
+        ];
+        for (address, expected) in cases {
+            assert_eq!(distribution(&config, address), expected, "{address}");
+        }
+    }
+}
