@@ -11,7 +11,9 @@ use knetsim_router::CommandError;
 /// It speaks skrouterd's own protocol: its neighbours may be skrouterd or further ones of its own. It runs until it is
 /// told to stop; SIGHUP makes it read its file again.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  knetsim router -c solo0.json\n  knetsim router -c skrouterd.conf --status status.json")]
+#[command(
+    after_help = "Examples:\n  knetsim router -c solo0.json\n  knetsim router -c skrouterd.conf --status status.json"
+)]
 pub(crate) struct Args {
     /// skrouterd's configuration: JSON where its name ends in .json, else the syntax of skrouterd.conf
     #[arg(short, long, value_name = "FILE")]
