@@ -149,6 +149,34 @@ fn a_lab_runs_in_a_sandbox_that_is_there() {
 }
 
 #[test]
+fn a_newcomers_first_lab_is_made_built_and_run() {
+    let home = Home::new();
+    let folder = home.0.path().join("my-lab");
+    home.must(&["lab", "new", folder.to_str().unwrap()]);
+    // What it needs of the SDK is in its own folder. What cargo makes, and the compiler for labs, are this checkout's.
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = root.join("target");
+    std::fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    let build = |folder: &std::path::Path| {
+        let mut build = home.command(&["lab", "build"]);
+        build.current_dir(folder).env("CARGO_TARGET_DIR", &target).env("CARGO_NET_OFFLINE", "true");
+        Ran::from(build.args(["--file", "my-lab.wasm"]).output().unwrap())
+    };
+    let built = build(&folder);
+    assert_eq!((built.status, built.out.as_str()), (0, "my-lab.wasm\n"), "{}", built.err);
+    let mut run = home.command(&["run", "--yes", "my-lab.wasm"]);
+    let ran = Ran::from(run.current_dir(&folder).output().unwrap());
+    assert_eq!((ran.status, ran.out.as_str()), (0, "C0w1.c1 -> C0w2.c2: 1 of 1 replies\n"), "{}", ran.err);
+    assert_eq!(home.must(&["ls", "-o", "name"]), "", "a sandbox is left");
+    // A mistake in it is the compiler's to tell.
+    std::fs::write(folder.join("src/main.rs"), "fn main() { knetsim_sdk::nothing() }").unwrap();
+    let wrong = build(&folder);
+    assert_eq!((wrong.status, wrong.out.as_str()), (1, ""));
+    assert!(wrong.err.contains("nothing") && wrong.err.contains("does not build"), "{}", wrong.err);
+    assert!(folder.join("my-lab.wasm").is_file(), "what was built before is still there");
+}
+
+#[test]
 fn a_new_lab_is_made_and_looked_at() {
     let home = Home::new();
     let folder = home.0.path().join("my-lab");

@@ -40,7 +40,7 @@ enum What {
         /// A chapter, which teaches, instead of a script, which only does
         #[arg(long)]
         chapter: bool,
-        /// The folder of the crate knetsim-sdk; left out, the one that this program was built beside
+        /// The folder of a crate knetsim-sdk to use; left out, the lab gets a copy of its own
         #[arg(long, value_name = "FOLDER")]
         sdk: Option<PathBuf>,
     },
@@ -138,9 +138,8 @@ fn test(chapter: &str, tasks: &[String], format: Format, junit: Option<&Path>) -
 
 fn create(folder: &Path, chapter: bool, sdk: Option<PathBuf>) -> anyhow::Result<()> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest-sdk");
     let template = if chapter { Template::Chapter } else { Template::Script };
-    package::create(folder, &name, &sdk.unwrap_or_else(beside), template).map_err(Failure::from)?;
+    package::create(folder, &name, sdk.as_deref(), template).map_err(Failure::from)?;
     let folder = folder.display();
     match template {
         Template::Script => {

@@ -40,41 +40,51 @@ impl Template {
     }
 }
 
-/// Makes the folder `dir` with a lab in it, named `name`, that depends on the crate `knetsim-sdk` in
-/// the folder `sdk`.
+/// The crate `knetsim-sdk`, as this program was built with it: paths and contents.
+const SDK: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
+/// Where a lab's copy of it lies.
+const SDK_FOLDER: &str = "knetsim-sdk";
+
+/// Makes the folder `dir` with a lab in it, named `name`, and a copy of the crate `knetsim-sdk`; with `sdk`, it
+/// depends on the one in that folder instead.
 ///
 /// # Errors
-/// The name is no lab's, `sdk` is not that crate, `dir` exists, or can't be written.
-pub fn create(dir: &Path, name: &str, sdk: &Path, template: Template) -> Result<()> {
+/// The name is no lab's, `sdk` is not that crate, `dir` exists, or can't be written; nothing is left then.
+pub fn create(dir: &Path, name: &str, sdk: Option<&Path>, template: Template) -> Result<()> {
     Manifest::parse(&LAB_TOML.replace("NAME", name))?;
-    let at = |doing: &'static str, path: &Path| {
-        let path = path.to_owned();
-        move |source| LabError::File { doing, path, source }
-    };
-    let manifest = sdk.join("Cargo.toml");
-    let is_sdk = fs::read_to_string(&manifest).map_err(at("read", &manifest))?.contains("\"knetsim-sdk\"");
-    if !is_sdk {
-        return Err(LabError::Build(format!("{} is not the crate knetsim-sdk", sdk.display())));
-    }
-    let sdk = fs::canonicalize(sdk).map_err(at("find", sdk))?;
+    let sdk_place = sdk.map_or_else(|| Ok(SDK_FOLDER.to_owned()), there)?;
     let cargo_toml = CARGO_TOML.replace("TARGET", template.target()).replace("NAME", name);
-    let cargo_toml = cargo_toml.replace("SDK", &toml_string(&sdk.to_string_lossy()));
-    fs::create_dir(dir).map_err(at("make", dir))?;
-    let fill = || {
-        let files = [("Cargo.toml", &*cargo_toml), (".gitignore", "/target\n")]
-            .into_iter()
-            .chain(template.files().iter().copied());
-        files.into_iter().try_for_each(|(file, content)| {
-            let path = dir.join(file);
-            let content = if file == "lab.toml" { content.replace("NAME", name) } else { content.to_owned() };
-            fs::create_dir_all(path.parent().unwrap_or(dir)).map_err(at("make", &path))?;
-            fs::write(&path, content).map_err(at("write", &path))
-        })
-    };
-    fill().inspect_err(|_| {
+    let cargo_toml = cargo_toml.replace("SDK", &toml_string(&sdk_place));
+    fs::create_dir(dir).map_err(failed("make", dir))?;
+    let own = [("Cargo.toml", &*cargo_toml), (".gitignore", "/target\n")];
+    let own = own.into_iter().chain(template.files().iter().copied()).map(|(file, content)| (dir.join(file), content));
+    let copied = if sdk.is_none() { SDK } else { &[] };
+    let copied = copied.iter().map(|(file, content)| (dir.join(SDK_FOLDER).join(file), *content));
+    let lab_toml = dir.join("lab.toml");
+    let filled = own.chain(copied).try_for_each(|(path, content)| {
+        let content = if path == lab_toml { content.replace("NAME", name) } else { content.to_owned() };
+        let written = fs::create_dir_all(path.parent().unwrap_or(dir)).and_then(|()| fs::write(&path, content));
+        written.map_err(failed("write", &path))
+    });
+    filled.inspect_err(|_| {
         // The disk may be full. What is left of the folder can be seen, and the first error is the one to tell.
         let _ = fs::remove_dir_all(dir);
     })
+}
+
+/// The absolute path of the crate `knetsim-sdk` in a folder.
+fn there(sdk: &Path) -> Result<String> {
+    let manifest = sdk.join("Cargo.toml");
+    let is_sdk = fs::read_to_string(&manifest).map_err(failed("read", &manifest))?.contains("\"knetsim-sdk\"");
+    if !is_sdk {
+        return Err(LabError::Build(format!("{} is not the crate knetsim-sdk", sdk.display())));
+    }
+    Ok(fs::canonicalize(sdk).map_err(failed("find", sdk))?.to_string_lossy().into_owned())
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> LabError {
+    let path = path.to_owned();
+    move |source| LabError::File { doing, path, source }
 }
 
 /// A text as TOML quotes it.

@@ -92,12 +92,12 @@ fn a_new_lab_is_good_and_replaces_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let sdk = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest-sdk");
     let dir = folder.path().join("my-lab");
-    create(&dir, "my-lab", &sdk, Template::Script).unwrap();
+    create(&dir, "my-lab", Some(&sdk), Template::Script).unwrap();
     let toml = std::fs::read_to_string(dir.join("lab.toml")).unwrap();
     assert_eq!(Manifest::parse(&toml).unwrap().name, "my-lab");
-    assert!(create(&dir, "my-lab", &sdk, Template::Script).unwrap_err().to_string().contains("File exists"));
-    assert!(create(&folder.path().join("other"), "Not a name", &sdk, Template::Chapter).is_err());
-    assert!(create(&folder.path().join("other"), "other", folder.path(), Template::Chapter).is_err());
+    assert!(create(&dir, "my-lab", Some(&sdk), Template::Script).unwrap_err().to_string().contains("File exists"));
+    assert!(create(&folder.path().join("other"), "Not a name", Some(&sdk), Template::Chapter).is_err());
+    assert!(create(&folder.path().join("other"), "other", Some(folder.path()), Template::Chapter).is_err());
     assert!(!folder.path().join("other").exists());
 }
 
