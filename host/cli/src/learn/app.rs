@@ -150,11 +150,16 @@ impl<'a> App<'a> {
         match news {
             News::Solved(title) => {
                 screen.busy = None;
+                screen.show_chosen();
                 // The last one of a section leaves the place to what is said then.
                 let more = !self.lesson.session.section_done();
                 screen.notice = more.then(|| format!("✓ Solved: {title}"));
             }
-            News::Wrong(_) | News::Shown(_) | News::Checked => screen.busy = None,
+            News::Wrong(_) | News::Shown(_) => {
+                screen.busy = None;
+                screen.show_chosen();
+            }
+            News::Checked => screen.busy = None,
             News::Targets(names) => screen.ask_target(names),
             News::Failed(why) => {
                 screen.busy = None;

@@ -147,6 +147,11 @@ impl Screen {
         self.scroll(document, self.top);
     }
 
+    /// Scrolls to the chosen task, which has changed, when it is drawn next.
+    pub(crate) fn show_chosen(&mut self) {
+        self.reveal = true;
+    }
+
     /// Lets the learner pick where a shell is opened, unless a key has asked for something else meanwhile.
     pub(crate) fn ask_target(&mut self, names: Vec<String>) {
         if self.mode == Mode::Reading {
