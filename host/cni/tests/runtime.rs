@@ -86,7 +86,7 @@ fn a_container_reaches_the_next_one_at_once() {
             serde_json::from_str(files["var/lib/cni/flannel/c1"].strip_prefix("600 ").unwrap()).unwrap();
         assert_eq!(
             delegate,
-            json!({"cniVersion": "1.1.0", "name": "C0w1", "type": "bridge", "mtu": 1450, "ipMasq": false,
+            json!({"cniVersion": "1.1.0", "name": "C0w1", "type": "bridge", "mtu": 1450, "ipMasq": false, "hairpinMode": true,
                 "isGateway": true, "isDefaultGateway": true, "ipam": {"type": "host-local",
                 "ranges": [[{"subnet": "11.10.128.0/20"}]], "routes": [{"dst": "11.0.0.0/8"}]}})
         );

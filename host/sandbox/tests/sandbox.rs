@@ -227,7 +227,9 @@ fn everything_in_a_namespace_is_killed() {
         }
         sandbox.kill_in(&netns).await.unwrap();
         assert_eq!(count().await, 0);
-        assert_eq!(bomb.wait().await, Exit::Signal(9));
+        // 254: it was at the limit, where bash gives up by itself. Other sandboxes of the same user share that limit.
+        let ended = bomb.wait().await;
+        assert!([Exit::Signal(9), Exit::Code(254)].contains(&ended), "{ended:?}");
         outside.signal(9).await.unwrap();
         assert_eq!(outside.wait().await, Exit::Signal(9), "it lived until now");
     });
