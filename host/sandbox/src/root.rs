@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use knetsim_kernel::KernelError;
 use knetsim_kernel::mounts::{self, Attributes, INERT, READ_ONLY, Tree};
-use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, symlinkat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, symlinkat};
 
 use crate::error::{Result, SandboxError, step};
 use crate::options::{BindMount, Limits};
@@ -187,8 +187,19 @@ pub(crate) fn build(sources: Vec<Source>, limits: &Limits) -> Result<()> {
 }
 
 /// A new sysfs of the current network namespace. Refused where the old one is hidden, or read-only and this not.
-pub(crate) fn new_sysfs(attributes: Attributes) -> std::result::Result<Tree, KernelError> {
+fn new_sysfs(attributes: Attributes) -> std::result::Result<Tree, KernelError> {
     Tree::new("sysfs", &[], attributes | Attributes::MOUNT_ATTR_NOEXEC)
+}
+
+/// Shows the current network namespace's devices in /sys, in the current mount namespace.
+///
+/// A read-only one is left as it is (Docker has it so): being the launcher's, it is locked here. `ip netns exec` would
+/// take one of ours away and then try in vain to mount one that isn't read-only.
+pub(crate) fn show_own_devices() -> Result<()> {
+    match new_sysfs(INERT) {
+        Ok(sys) => Ok(sys.attach(CWD, Path::new("/sys"))?),
+        Err(_) => Ok(()),
+    }
 }
 
 /// A file system that the kernel only shows anew where the old one is not masked.

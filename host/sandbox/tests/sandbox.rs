@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         ("it_comes_and_goes", it_comes_and_goes),
         ("nodes_have_files_of_their_own", nodes_have_files_of_their_own),
         ("namespaces_have_names", namespaces_have_names),
+        ("each_network_has_its_own_sys", each_network_has_its_own_sys),
         ("processes_end_and_say_how", processes_end_and_say_how),
         ("programs_that_are_not_there", programs_that_are_not_there),
         ("terminals_work", terminals_work),
@@ -110,6 +111,23 @@ fn namespaces_have_names() {
             sandbox.detach(&node.name, name).await.unwrap();
         }
         assert_eq!(ok(&sandbox, Some("C0w1"), "ip netns list; ls /run/netns").await, "");
+    });
+}
+
+fn each_network_has_its_own_sys() {
+    in_sandbox(&options(), |sandbox| async move {
+        sandbox.create_node(spec("C0w1")).await.unwrap();
+        let netns = sandbox.create_netns().await.unwrap();
+        ok(&sandbox, Some("C0w1"), "ip link add of-node type bridge").await;
+        let inside = async |script: &str| {
+            let mut request = spawn(Profile::Node, Some("C0w1"), &["sh", "-c", script]);
+            request.netns = Some(netns.clone());
+            assert_eq!(sandbox.spawn(request).await.unwrap().wait().await, Exit::Code(0), "{script}");
+        };
+        inside("ip link add of-container type bridge && test -e /sys/class/net/of-container").await;
+        inside("! test -e /sys/class/net/of-node").await;
+        assert_eq!(ok(&sandbox, Some("C0w1"), "ls /sys/class/net").await, "lo\nof-node");
+        assert_eq!(ok(&sandbox, None, "ls /sys/class/net").await, "lo");
     });
 }
 

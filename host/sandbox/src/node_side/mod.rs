@@ -34,7 +34,7 @@ use crate::error::{Result, SandboxError, Told, step};
 use crate::first::Begin;
 use crate::options::Limits;
 use crate::process::{close_all_but, null_streams, run_to_end};
-use crate::root::{masked, new_sysfs};
+use crate::root::{masked, show_own_devices};
 use crate::spawn::Profile;
 use crate::wire::{self, Answer, Call, MAX_PACKET, Message, Request};
 
@@ -130,11 +130,7 @@ impl NodeSide {
         wire::send(first, &Begin::Unmapped, &[]).map_err(step(asking))?;
         wire::receive::<()>(first, &mut [0; 64]).map_err(step(asking))?;
         become_root(!one_id)?;
-        // A read-only one is left as it is (Docker has it so): being A's, it is locked here. `ip netns exec` would
-        // take one of ours away and then try in vain to mount one that isn't read-only.
-        if let Ok(sys) = new_sysfs(INERT) {
-            sys.attach(CWD, Path::new("/sys"))?;
-        }
+        show_own_devices()?;
         nix::unistd::sethostname("base").map_err(step(|| "naming the node side"))?;
         loopback_up()?;
         let title = Title::find()?;

@@ -21,7 +21,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use super::Place;
 use crate::error::{Result, SandboxError, Told, step};
 use crate::process::close_all_but;
-use crate::root::{DATA, NODES};
+use crate::root::{DATA, NODES, show_own_devices};
 
 /// Where named network namespaces lie, for `ip netns`.
 const NAMED: &str = "/run/netns";
@@ -65,6 +65,7 @@ fn make_spaces(name: &str, etcd: bool) -> Result<()> {
     for part in ["run", "var", "etc/cni", "etc/hostname", "etc/hosts"] {
         bind(&folder.join(part), &Path::new("/").join(part))?;
     }
+    show_own_devices()?;
     // As `ip netns add` would do it: later, it would cover the names that are there with a copy of them.
     let named = Path::new(NAMED);
     bind(named, named)?;

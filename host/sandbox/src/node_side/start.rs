@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 
 use knetsim_kernel::limits::{self, Resource};
-use knetsim_kernel::namespaces::{Spaces, enter};
+use knetsim_kernel::namespaces::{Spaces, enter, enter_new};
 use nix::errno::Errno;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, execve};
 use rustix::fs::{Mode, OFlags};
@@ -22,6 +22,7 @@ use rustix::termios::Winsize;
 use super::{NodeSide, Place};
 use crate::error::{Result, SandboxError, Told, step};
 use crate::process::reset_signals;
+use crate::root::show_own_devices;
 use crate::spawn::Profile;
 use crate::wire::{SpawnRequest, Streams};
 
@@ -123,6 +124,11 @@ impl Start {
         enter(&place.uts, Spaces::CLONE_NEWUTS)?;
         enter(self.netns.as_ref().unwrap_or(&place.net), Spaces::CLONE_NEWNET)?;
         enter(&place.mnt, Spaces::CLONE_NEWNS)?;
+        if self.netns.is_some() {
+            // As `ip netns exec` does it: what else is mounted there is the node's.
+            enter_new(Spaces::CLONE_NEWNS)?;
+            show_own_devices()?;
+        }
         let cwd = self.cwd.as_c_str();
         rustix::process::chdir(cwd).map_err(step(|| format!("entering {}", cwd.to_string_lossy())))?;
         self.lead_streams()?;
