@@ -1,7 +1,7 @@
 # knetsim with its chapters, and all programs that the course uses:    make image
 #
 # Arguments say whence a build takes things; none of them ends up in a file of the image:
-#   BASE           an image of Debian 12 or newer, or of what is made from it
+#   BASE           an image of Debian 12 or newer, or of what is made from it, with the security suite among its sources
 #   DEBIAN_MIRROR  in place of http://deb.debian.org
 #   CRATES_INDEX   in place of crates.io's index: sparse+https://...
 ARG BASE=debian:bookworm-slim

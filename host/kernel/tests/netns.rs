@@ -90,8 +90,11 @@ fn sysctls_of_that_namespace_alone() {
     in_namespaces(async || {
         let (here, there) = (NetNs::current().unwrap(), new_namespace());
         let forward = |namespace: &NetNs| run_in(namespace, &["cat", "/proc/sys/net/ipv4/ip_forward"]);
-        there.write_sysctls(&[("net/ipv4/conf/lo/arp_notify", "1"), ("net/ipv4/ip_forward", "1")]).unwrap();
-        assert_eq!((forward(&here).trim(), forward(&there).trim()), ("0", "1"));
+        // A new namespace begins with what the machine's own has.
+        let before = forward(&here);
+        let other = if before.trim() == "0" { "1" } else { "0" };
+        there.write_sysctls(&[("net/ipv4/conf/lo/arp_notify", "1"), ("net/ipv4/ip_forward", other)]).unwrap();
+        assert_eq!((forward(&here), forward(&there).trim()), (before, other));
         let error = there.write_sysctls(&[("net/ipv4/absent", "1")]).unwrap_err();
         assert!(error.to_string().starts_with("set sysctl net/ipv4/absent=1: "), "{error}");
         assert!(error.is_not_found());
