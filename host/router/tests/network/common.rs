@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -111,6 +112,9 @@ pub(crate) fn pair() -> (Router, Router) {
 /// The test's own network: its loopback device is up.
 pub(crate) fn in_network(test: impl FnOnce()) {
     knetsim_testing::in_namespaces(|| {
+        // An ordinary user begins with 1024: clients and servers of 500 flows are more.
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
         knetsim_testing::run(&["ip", "link", "set", "lo", "up"]);
         test();
     });
