@@ -34,7 +34,7 @@ net-tools|run|ifconfig|for the learner
 procps|run|ps|for the learner
 util-linux|run|nsenter|nsenter, lsns and unshare for the learner and the tests
 uidmap|run|newuidmap|a range of ids inside for who is not root
-nginx-light|run|nginx|a web server to talk to
+nginx-light|run|nginx|ingresses
 strace|test|strace|tests that nothing inside can trace what it should not
 python3|test|python3|programs that misbehave on purpose, and a router that others' routers know
 containernetworking-plugins|test|/usr/lib/cni/bridge|the usual CNI plugins, to compare with

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand, builder::styling};
 
 use crate::commands::{
     capture, completion, create, delete, doctor, down, exec, flannel, inspect, lab, learn, link, logs, ls, repair,
-    router, run, schema, shell, up, validate,
+    router, run, schema, serve, shell, up, validate,
 };
 use crate::exit::Numbers;
 
@@ -72,6 +72,7 @@ pub(crate) enum Command {
     Logs(logs::Args),
     Router(router::Args),
     Capture(capture::Args),
+    Serve(serve::Args),
     Run(run::Args),
     Learn(learn::Args),
     Lab(lab::Args),

@@ -42,6 +42,11 @@ pub(crate) fn services() -> ArgValueCandidates {
     from_inventory(|inventory| inventory.services.iter().map(|s| format!("{}.{}", s.cluster, s.name)).collect())
 }
 
+/// Whole names of ingresses.
+pub(crate) fn ingresses() -> ArgValueCandidates {
+    from_inventory(|inventory| inventory.ingresses.iter().map(|i| format!("{}.{}", i.cluster, i.name)).collect())
+}
+
 /// Whatever a command can run in.
 pub(crate) fn targets() -> ArgValueCandidates {
     from_inventory(|inventory| {

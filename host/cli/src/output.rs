@@ -53,9 +53,14 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
-/// `1 node`, `2 nodes`.
+/// `1 node`, `2 nodes`, `2 ingresses`.
 pub(crate) fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+    let end = match number {
+        1 => "",
+        _ if what.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{number} {what}{end}")
 }
 
 /// Says why it failed, the whole chain in one line and what to do, unless nobody reads any more or the person knows: Ctrl-C.

@@ -36,22 +36,33 @@ impl Emulator {
             self.say(Event::Warning { message: note.clone() });
         }
         // Before anything goes, nothing new may be sent there.
+        let stopped = self.stop_ingresses(&plan).await;
         self.remove_services(&plan);
         let told = self.program_services(&plan.delete_containers).await;
         for (cluster, name) in &plan.delete_services {
             self.deleted("service", &format!("{cluster}.{name}"));
         }
-        told.and(self.delete(&plan).await)?;
+        stopped.and(told).and(self.delete(&plan).await)?;
         let mut made = self.make(&plan).await;
         if made.is_ok() {
             plan.labels.iter().for_each(|(key, labels)| self.relabel(key, labels.clone()));
-            made = self.make_services(&plan).await;
+            made = self.make_reachable(&plan).await;
         }
         if made.is_err() {
             self.unmake(&plan).await;
         }
         if !plan.nodes.is_empty() || !plan.delete_nodes.is_empty() {
             self.write_hosts();
+        }
+        made
+    }
+
+    /// Services and ingresses, when what they lead to is there.
+    async fn make_reachable(&self, plan: &Plan) -> Result<(), Failure> {
+        let before = self.make_services(plan).await?;
+        let made = self.make_ingresses(plan).await;
+        if made.is_err() {
+            self.restore_services(before).await;
         }
         made
     }

@@ -1,7 +1,7 @@
-//! Clusters, workers, containers and services, made from the layers below.
+//! Clusters, workers, containers, services and ingresses, made from the layers below.
 //!
 //! [`Emulator::submit`] takes an [`Operation`]: [`plan`] decides and validates it whole, `build`
-//! carries it out in `node`, `container` and `service`, and undoes its own partial work when something fails.
+//! carries it out in `node`, `container`, `service` and `ingress`, and undoes its own partial work when something fails.
 //! Commands ([`Emulator::exec`]), observations ([`Emulator::links`] and the like) and probes
 //! ([`Emulator::ping`]) change nothing here and wait for nobody.
 
@@ -11,6 +11,7 @@ mod container;
 mod exec;
 mod fabric;
 mod history;
+mod ingress;
 mod measure;
 mod node;
 mod observe;

@@ -4,6 +4,7 @@
 //! numbers. A topology file is planned as the same small operations, against the same view.
 
 mod apply;
+mod ingresses;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use knetsim_model::operation::Operation;
 use knetsim_model::topology::Workers;
 use knetsim_model::{ClusterName, Code, ContainerName, ContainerRef, Failure, NodeName, Owner, underlay};
 
+pub use ingresses::{IngressKey, IngressPlan};
 pub use services::{ServiceKey, ServicePlan};
 
 /// A Linux bridge takes 1024 ports (BR_MAX_PORTS); one is the uplink or the bridge's own.
@@ -85,6 +87,8 @@ pub struct View {
     pub containers: BTreeMap<ContainerKey, ContainerPlan>,
     /// Services, of which there may be thousands.
     pub services: BTreeMap<ServiceKey, Arc<ServicePlan>>,
+    /// Ingresses.
+    pub ingresses: BTreeMap<IngressKey, Arc<IngressPlan>>,
 }
 
 impl View {
@@ -115,7 +119,9 @@ impl View {
 /// What will be done, in this order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// Services to delete first.
+    /// Ingresses to delete first.
+    pub delete_ingresses: Vec<IngressKey>,
+    /// Then services.
     pub delete_services: Vec<ServiceKey>,
     /// Then containers.
     pub delete_containers: Vec<ContainerKey>,
@@ -133,15 +139,26 @@ pub struct Plan {
     pub containers: Vec<ContainerPlan>,
     /// Containers that only get other labels.
     pub labels: Vec<(ContainerKey, BTreeMap<String, String>)>,
-    /// Services to make or to change last.
+    /// Services to make or to change, when their endpoints are there.
     pub services: Vec<Arc<ServicePlan>>,
+    /// Ingresses to make or to change last.
+    pub ingresses: Vec<Arc<IngressPlan>>,
     /// What a person should know before or after.
     pub notes: Vec<String>,
+}
+
+/// What uses something that shall be deleted.
+struct Users {
+    containers: Vec<ContainerPlan>,
+    services: Vec<Arc<ServicePlan>>,
+    ingresses: Vec<Arc<IngressPlan>>,
 }
 
 /// Turns operations into a [`Plan`].
 pub struct Planner {
     view: View,
+    /// The ingresses that there were before.
+    before: BTreeMap<IngressKey, Arc<IngressPlan>>,
     owner: Owner,
     plan: Plan,
     /// Numbers that a topology file gives to its nodes.
@@ -154,7 +171,8 @@ impl Planner {
     /// # Errors
     /// Why it cannot be: nothing was done yet.
     pub fn plan(view: View, operation: &Operation, owner: Owner) -> Result<Plan, Failure> {
-        let mut planner = Planner { view, owner, plan: Plan::default(), numbers: BTreeMap::new() };
+        let before = view.ingresses.clone();
+        let mut planner = Planner { view, before, owner, plan: Plan::default(), numbers: BTreeMap::new() };
         let planned = match operation.clone() {
             Operation::CreateCluster { cluster, workers, flannel } => {
                 let workers = numbered_workers(&cluster, workers)?;
@@ -175,10 +193,13 @@ impl Planner {
             Operation::DeleteContainer { container } => planner.delete_container(&container),
             Operation::CreateService { service, spec, replace } => planner.create_service(service, spec, replace),
             Operation::DeleteService { service } => planner.delete_service(&service),
+            Operation::CreateIngress { ingress, spec, replace } => planner.create_ingress(ingress, spec, replace),
+            Operation::DeleteIngress { ingress } => planner.delete_ingress(&ingress),
             Operation::SetFlannel { cluster, config } => planner.set_flannel(&cluster, config),
             Operation::Apply { topology } => planner.apply(topology),
             Operation::SetLink { .. } | Operation::SetRepair { .. } => Ok(()),
         };
+        let planned = planned.and_then(|()| planner.settle_ingresses());
         planned.map_err(|failure| Failure::new(failure.code, format!("{operation}: {}", failure.message)))?;
         planner.note_dead_endpoints();
         Ok(planner.plan)
@@ -230,10 +251,12 @@ impl Planner {
         if !self.view.clusters.contains_key(name) {
             return Err(Failure::not_found(format!("there is no cluster {name}")));
         }
-        let services: Vec<_> = self.view.services.values().filter(|service| service.key.0 == *name).cloned().collect();
-        let users: Vec<_> =
-            self.view.containers.values().filter(|container| container.key.0 == *name).cloned().collect();
-        self.delete_users(name.as_str(), services, users, force)?;
+        let users = Users {
+            containers: self.view.containers.values().filter(|user| user.key.0 == *name).cloned().collect(),
+            services: self.view.services.values().filter(|user| user.key.0 == *name).cloned().collect(),
+            ingresses: self.view.ingresses.values().filter(|user| user.key.0 == *name).cloned().collect(),
+        };
+        self.delete_users(name.as_str(), users, force)?;
         let nodes: Vec<_> = self.view.in_cluster(name).map(|node| node.name.clone()).collect();
         for node in nodes {
             self.view.nodes.remove(&node);
@@ -314,8 +337,12 @@ impl Planner {
             Some(_) => return Err(Failure::invalid(format!("{name} is not a worker"))),
             None => return Err(Failure::not_found(format!("there is no worker {name}"))),
         }
-        let users: Vec<_> = self.view.on_worker(name).cloned().collect();
-        self.delete_users(name.as_str(), Vec::new(), users, force)?;
+        let users = Users {
+            containers: self.view.on_worker(name).cloned().collect(),
+            services: Vec::new(),
+            ingresses: self.view.ingresses.values().filter(|user| user.spec.worker == *name).cloned().collect(),
+        };
+        self.delete_users(name.as_str(), users, force)?;
         self.view.nodes.remove(name);
         self.plan.delete_nodes.push(name.clone());
         Ok(())
@@ -367,23 +394,20 @@ impl Planner {
         self.plan.delete_containers.push(key);
     }
 
-    /// Deletes the services and containers that use something about to be deleted, or refuses and names them.
-    fn delete_users(
-        &mut self,
-        used: &str,
-        services: Vec<Arc<ServicePlan>>,
-        containers: Vec<ContainerPlan>,
-        force: bool,
-    ) -> Result<(), Failure> {
-        let users = services.len() + containers.len();
+    /// Deletes what uses something about to be deleted, or refuses and names it.
+    fn delete_users(&mut self, used: &str, users: Users, force: bool) -> Result<(), Failure> {
+        let Users { containers, services, ingresses } = users;
+        let users = services.len() + containers.len() + ingresses.len();
         if users > 0 && !force {
+            let ingresses = ingresses.iter().map(|user| format!("ingress {} (of {})", user.reference(), user.owner));
             let services = services.iter().map(|user| format!("service {} (of {})", user.reference(), user.owner));
             let containers = containers.iter().map(|user| format!("{} (of {})", user.reference(), user.owner));
-            let named: Vec<_> = containers.chain(services).take(5).collect();
+            let named: Vec<_> = containers.chain(services).chain(ingresses).take(5).collect();
             let more = users.checked_sub(6).map(|rest| format!(" and {} more", rest + 1)).unwrap_or_default();
             let message = format!("{used} is in use by {}{more}: delete them first, or use --force", named.join(", "));
             return Err(Failure::new(Code::Exists, message));
         }
+        ingresses.into_iter().for_each(|user| self.drop_ingress(user.key.clone()));
         services.into_iter().for_each(|user| self.drop_service(user.key.clone()));
         containers.into_iter().for_each(|user| self.drop_container(user.key));
         Ok(())

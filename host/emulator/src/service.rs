@@ -15,7 +15,7 @@ use knetsim_model::{ClusterName, Code, ContainerName, Failure, ServiceName, chai
 use knetsim_services::Desired;
 
 use crate::Emulator;
-use crate::plan::{ContainerKey, Plan, ServicePlan};
+use crate::plan::{ContainerKey, Plan, ServiceKey, ServicePlan};
 use crate::state::{Role, State};
 
 /// How many workers are told at the same time: each takes a thread and an `nft`.
@@ -30,6 +30,9 @@ pub(crate) struct Service {
     /// What the workers were told last.
     told: Arc<knetsim_services::Service>,
 }
+
+/// Services as they were before they were made or changed; none for those that were not there.
+pub(crate) type Before = Vec<(ServiceKey, Option<Service>)>;
 
 impl Service {
     fn new(plan: Arc<ServicePlan>) -> Self {
@@ -158,9 +161,9 @@ impl Emulator {
         }
     }
 
-    /// Enters and changes the services of a plan, and tells the workers; or leaves all as it was.
-    pub(crate) async fn make_services(&self, plan: &Plan) -> Result<(), Failure> {
-        let before: Vec<_> = {
+    /// Enters and changes the services of a plan, and tells the workers; or leaves all as it was. Gives what was before.
+    pub(crate) async fn make_services(&self, plan: &Plan) -> Result<Before, Failure> {
+        let before: Before = {
             let mut state = self.state();
             let put = |plan: &Arc<ServicePlan>| {
                 let mut service = Service::new(plan.clone());
@@ -173,23 +176,28 @@ impl Emulator {
             };
             plan.services.iter().map(put).collect()
         };
-        let programmed = self.program_services(&[]).await;
-        if programmed.is_err() && !before.is_empty() {
-            {
-                let mut state = self.state();
-                for (key, service) in before {
-                    state.services.remove(&key);
-                    state.services.extend(service.map(|service| (key, service)));
-                }
-            }
-            // The first failure is the one to tell.
-            let _ = self.program_services(&[]).await;
-            return programmed;
+        if let Err(failure) = self.program_services(&[]).await {
+            self.restore_services(before).await;
+            return Err(failure);
         }
-        programmed?;
         for (key, _) in before.iter().filter(|(_, before)| before.is_none()) {
             self.created("service", &format!("{}.{}", key.0, key.1));
         }
-        Ok(())
+        Ok(before)
+    }
+
+    /// Makes services again what they were before a plan. The failure that led to this is the one to tell.
+    pub(crate) async fn restore_services(&self, before: Before) {
+        if before.is_empty() {
+            return;
+        }
+        {
+            let mut state = self.state();
+            for (key, service) in before {
+                state.services.remove(&key);
+                state.services.extend(service.map(|service| (key, service)));
+            }
+        }
+        let _ = self.program_services(&[]).await;
     }
 }

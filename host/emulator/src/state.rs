@@ -1,4 +1,4 @@
-//! What there is: clusters, nodes, containers and services with the things of lower layers that they own.
+//! What there is: clusters, nodes, containers, services and ingresses with the things of lower layers that they own.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -13,7 +13,8 @@ use knetsim_model::{ClusterName, ContainerRef, Failure, NodeName, Target};
 use knetsim_overlay::{Agent, Etcd};
 
 use crate::history::Watch;
-use crate::plan::{ClusterPlan, ContainerKey, ContainerPlan, NodePlan, ServiceKey, View};
+use crate::ingress::Ingress;
+use crate::plan::{ClusterPlan, ContainerKey, ContainerPlan, IngressKey, NodePlan, ServiceKey, View};
 use crate::service::Service;
 
 /// A cluster.
@@ -59,6 +60,7 @@ pub(crate) struct State {
     pub(crate) nodes: BTreeMap<NodeName, Arc<Node>>,
     pub(crate) containers: BTreeMap<ContainerKey, Arc<Container>>,
     pub(crate) services: BTreeMap<ServiceKey, Service>,
+    pub(crate) ingresses: BTreeMap<IngressKey, Ingress>,
 }
 
 impl State {
@@ -69,6 +71,7 @@ impl State {
             nodes: self.nodes.iter().map(|(name, node)| (name.clone(), node.plan.clone())).collect(),
             containers: self.containers.iter().map(|(key, container)| (key.clone(), container.plan.clone())).collect(),
             services: self.services.iter().map(|(key, service)| (key.clone(), service.plan.clone())).collect(),
+            ingresses: self.ingresses.iter().map(|(key, ingress)| (key.clone(), ingress.plan.clone())).collect(),
         }
     }
 
@@ -127,6 +130,7 @@ impl State {
             nodes,
             containers: self.containers.values().map(|container| container.info()).collect(),
             services: self.services.values().map(Service::info).collect(),
+            ingresses: self.ingresses.values().map(Ingress::info).collect(),
         }
     }
 }

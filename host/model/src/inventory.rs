@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::flannel::FlannelConfig;
-use crate::names::{ClusterName, ContainerName, NodeKind, NodeName, ServiceName};
+use crate::ingress::IngressSpec;
+use crate::names::{ClusterName, ContainerName, IngressName, NodeKind, NodeName, ServiceName};
 use crate::operation::Owner;
 use crate::service::ServiceSpec;
 
@@ -25,6 +26,8 @@ pub struct Inventory {
     pub containers: Vec<ContainerInfo>,
     /// Services, by cluster and name.
     pub services: Vec<ServiceInfo>,
+    /// Ingresses, by cluster and name.
+    pub ingresses: Vec<IngressInfo>,
 }
 
 /// A cluster.
@@ -112,4 +115,21 @@ pub struct ServiceInfo {
     pub spec: ServiceSpec,
     /// Where its connections go now, each with the same share.
     pub backends: Vec<Ipv4Addr>,
+}
+
+/// An ingress.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct IngressInfo {
+    /// Its name in the cluster.
+    pub name: IngressName,
+    /// Its cluster.
+    pub cluster: ClusterName,
+    /// Who made it.
+    pub owner: Owner,
+    /// What it is.
+    pub spec: IngressSpec,
+    /// Its worker's address on the underlay: where it is asked from outside, at its port.
+    pub address: Ipv4Addr,
+    /// Its nginx.
+    pub health: Health,
 }

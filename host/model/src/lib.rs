@@ -7,6 +7,7 @@ pub mod chapter;
 pub mod error;
 pub mod event;
 pub mod flannel;
+pub mod ingress;
 pub mod inventory;
 pub mod names;
 pub mod observe;
@@ -19,5 +20,8 @@ pub mod underlay;
 
 pub use error::{Code, Failure, advice, chain};
 pub use event::Event;
-pub use names::{ClusterName, ContainerName, ContainerRef, InterfaceRef, NodeName, ServiceName, ServiceRef, Target};
+pub use names::{
+    ClusterName, ContainerName, ContainerRef, IngressName, IngressRef, InterfaceRef, NodeName, ServiceName, ServiceRef,
+    Target,
+};
 pub use operation::{Operation, Owner};

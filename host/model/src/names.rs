@@ -194,25 +194,6 @@ impl FromStr for ContainerName {
     }
 }
 
-/// A service's name, unique in its cluster: `web`.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ServiceName(String);
-
-impl ServiceName {
-    const KIND: &str = "a service's name";
-    const RULE: &str =
-        "at most 63 lower case letters, digits and `-`, with a letter first and a letter or digit at the end";
-}
-
-impl FromStr for ServiceName {
-    type Err = BadName;
-    fn from_str(text: &str) -> Result<Self, BadName> {
-        // Kubernetes asks for the same of both, and of a service's name for a letter first.
-        let ok = text.starts_with(|c: char| c.is_ascii_lowercase()) && text.parse::<ContainerName>().is_ok();
-        ok.then(|| ServiceName(text.to_owned())).ok_or_else(|| bad(text, Self::KIND, Self::RULE))
-    }
-}
-
 /// Gives a checked string its display, its serde form and its schema.
 macro_rules! text_form {
     ($type:ident, $pattern:literal) => {
@@ -264,7 +245,6 @@ macro_rules! text_serde {
 text_form!(ClusterName, "^[A-Za-z][A-Za-z0-9]{0,7}$");
 text_form!(NodeName, "^[A-Za-z][A-Za-z0-9-]{0,14}$");
 text_form!(ContainerName, "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$");
-text_form!(ServiceName, "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$");
 
 /// A container by its whole name: `C0w1.c1` with its node, or `C0.c1` wherever it runs.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -306,31 +286,55 @@ impl FromStr for ContainerRef {
 
 text_serde!(ContainerRef, "^[A-Za-z][A-Za-z0-9]*\\.[a-z0-9-]+$");
 
-/// A service by its whole name: `C0.web`.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ServiceRef {
-    /// The cluster that it belongs to.
-    pub cluster: ClusterName,
-    /// Its name in the cluster.
-    pub name: ServiceName,
+/// The name that something has in its cluster, and its whole name with the cluster, as for a service `web` and `C0.web`.
+macro_rules! names_in_a_cluster {
+    ($name:ident, $reference:ident, $kind:literal, $example:literal, $whole:literal) => {
+        #[doc = concat!("The name of ", $kind, ", unique in its cluster: `", $example, "`.")]
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl FromStr for $name {
+            type Err = BadName;
+            fn from_str(text: &str) -> Result<Self, BadName> {
+                const RULE: &str =
+                    "at most 63 lower case letters, digits and `-`, with a letter first and a letter or digit at the end";
+                // Kubernetes asks for the same of a container's name, and besides for a letter first.
+                let ok = text.starts_with(|c: char| c.is_ascii_lowercase()) && text.parse::<ContainerName>().is_ok();
+                ok.then(|| $name(text.to_owned())).ok_or_else(|| bad(text, concat!("the name of ", $kind), RULE))
+            }
+        }
+        text_form!($name, "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$");
+
+        #[doc = concat!("The whole name of ", $kind, ": `", $whole, "`.")]
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $reference {
+            /// The cluster that it belongs to.
+            pub cluster: ClusterName,
+            /// Its name in the cluster.
+            pub name: $name,
+        }
+
+        impl fmt::Display for $reference {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}.{}", self.cluster, self.name)
+            }
+        }
+
+        impl FromStr for $reference {
+            type Err = BadName;
+            fn from_str(text: &str) -> Result<Self, BadName> {
+                const RULE: &str = concat!("write `<cluster>.<name>`, such as `", $whole, "`");
+                let wrong = || bad(text, concat!("the whole name of ", $kind), RULE);
+                let (cluster, name) = text.split_once('.').ok_or_else(wrong)?;
+                Ok($reference { cluster: cluster.parse()?, name: name.parse()? })
+            }
+        }
+        text_serde!($reference, "^[A-Za-z][A-Za-z0-9]*\\.[a-z][a-z0-9-]*$");
+    };
 }
 
-impl fmt::Display for ServiceRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.cluster, self.name)
-    }
-}
-
-impl FromStr for ServiceRef {
-    type Err = BadName;
-    fn from_str(text: &str) -> Result<Self, BadName> {
-        const RULE: &str = "write `<cluster>.<name>`, such as `C0.web`";
-        let (cluster, name) = text.split_once('.').ok_or_else(|| bad(text, "a service's whole name", RULE))?;
-        Ok(ServiceRef { cluster: cluster.parse()?, name: name.parse()? })
-    }
-}
-
-text_serde!(ServiceRef, "^[A-Za-z][A-Za-z0-9]*\\.[a-z][a-z0-9-]*$");
+names_in_a_cluster!(ServiceName, ServiceRef, "a service", "web", "C0.web");
+names_in_a_cluster!(IngressName, IngressRef, "an ingress", "grp1", "C0.grp1");
 
 /// Where a command runs, or what is looked at.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

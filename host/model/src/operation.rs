@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::flannel::FlannelConfig;
-use crate::names::{ClusterName, ContainerRef, InterfaceRef, NodeName, ServiceRef};
+use crate::ingress::IngressSpec;
+use crate::names::{ClusterName, ContainerRef, IngressRef, InterfaceRef, NodeName, ServiceRef};
 use crate::service::ServiceSpec;
 use crate::topology::Topology;
 
@@ -108,6 +109,21 @@ pub enum Operation {
         /// Which.
         service: ServiceRef,
     },
+    /// An ingress: nginx on a worker, which leads requests to services by their host and path.
+    CreateIngress {
+        /// Its name with its cluster.
+        ingress: IngressRef,
+        /// What it is.
+        spec: IngressSpec,
+        /// Also where there is one of that name: it becomes what `spec` says.
+        #[serde(default)]
+        replace: bool,
+    },
+    /// An ingress.
+    DeleteIngress {
+        /// Which.
+        ingress: IngressRef,
+    },
     /// Any link up or down, `ip link set DEV up|down`.
     SetLink {
         /// Which.
@@ -151,6 +167,8 @@ impl std::fmt::Display for Operation {
             Operation::DeleteContainer { container } => write!(f, "delete container {container}"),
             Operation::CreateService { service, .. } => write!(f, "create service {service}"),
             Operation::DeleteService { service } => write!(f, "delete service {service}"),
+            Operation::CreateIngress { ingress, .. } => write!(f, "create ingress {ingress}"),
+            Operation::DeleteIngress { ingress } => write!(f, "delete ingress {ingress}"),
             Operation::SetLink { interface, up } => {
                 write!(f, "set link {interface} {}", if *up { "up" } else { "down" })
             }

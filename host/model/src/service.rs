@@ -103,7 +103,7 @@ pub struct BadText {
     form: &'static str,
 }
 
-fn bad(given: &str, form: &'static str) -> BadText {
+pub(crate) fn bad(given: &str, form: &'static str) -> BadText {
     BadText { given: given.chars().take(80).collect(), form }
 }
 

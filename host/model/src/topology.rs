@@ -1,4 +1,4 @@
-//! The topology file: which clusters, workers, containers and services there should be.
+//! The topology file: which clusters, workers, containers, services and ingresses there should be.
 //!
 //! ```yaml
 //! clusters:
@@ -9,6 +9,8 @@
 //!       web: { worker: C0w2, command: [python3, -m, http.server, "8000"], labels: { app: web } }
 //!     services:
 //!       web: { vip: 100.64.10.1, ports: [{ port: 80, target: 8000 }], selector: { app: web } }
+//!     ingresses:
+//!       shop: { worker: C0w1, port: 8001, paths: [{ path: /, backend: "web:80" }] }
 //! scratch: [box]
 //! ```
 
@@ -21,8 +23,9 @@ use serde::de::{SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::flannel::FlannelConfig;
+use crate::ingress::IngressSpec;
 use crate::inventory::Inventory;
-use crate::names::{ClusterName, ContainerName, NodeKind, NodeName, ServiceName};
+use crate::names::{ClusterName, ContainerName, IngressName, NodeKind, NodeName, ServiceName};
 use crate::service::ServiceSpec;
 
 /// The whole file.
@@ -62,6 +65,10 @@ pub struct ClusterSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, ServiceSpec>")]
     pub services: BTreeMap<ServiceName, ServiceSpec>,
+    /// Ingresses by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, IngressSpec>")]
+    pub ingresses: BTreeMap<IngressName, IngressSpec>,
 }
 
 /// The workers of a cluster.
@@ -119,6 +126,7 @@ impl Topology {
             flannel: None,
             containers: BTreeMap::new(),
             services: BTreeMap::new(),
+            ingresses: BTreeMap::new(),
         };
         let clusters = ["C0", "C1"].into_iter().filter_map(|name| Some((name.parse().ok()?, cluster())));
         Topology { clusters: clusters.collect(), ..Topology::default() }
@@ -141,12 +149,14 @@ impl Topology {
                 (container.name.clone(), spec)
             });
             let services = inventory.services.iter().filter(|service| service.cluster == cluster.name);
+            let ingresses = inventory.ingresses.iter().filter(|ingress| ingress.cluster == cluster.name);
             let spec = ClusterSpec {
                 index: Some(cluster.index),
                 workers: Workers::Named(workers.collect()),
                 flannel: Some(cluster.flannel.clone()),
                 containers: containers.collect(),
                 services: services.map(|service| (service.name.clone(), service.spec.clone())).collect(),
+                ingresses: ingresses.map(|ingress| (ingress.name.clone(), ingress.spec.clone())).collect(),
             };
             topology.clusters.insert(cluster.name.clone(), spec);
         }

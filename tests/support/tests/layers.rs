@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["kernel"],
     &["sandbox"],
     &["daemon"],
-    &["cni", "overlay", "router", "services"],
+    &["cni", "ingress", "overlay", "router", "services"],
     &["emulator"],
     &["lab"],
     &["cli"],

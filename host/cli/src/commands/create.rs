@@ -1,13 +1,14 @@
-//! `knetsim create cluster|worker|scratch|container|service`.
+//! `knetsim create cluster|worker|scratch|container|service|ingress`.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
+use knetsim_model::ingress::{Backend, IngressPath, IngressSpec, PathType};
 use knetsim_model::service::{Endpoint, ServicePort, ServiceSpec};
-use knetsim_model::{ClusterName, ContainerRef, NodeName, Operation, ServiceRef};
+use knetsim_model::{ClusterName, ContainerRef, IngressRef, NodeName, Operation, ServiceRef};
 
-use crate::{commands::submit, topology};
+use crate::{commands::submit, completion, topology};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,9 +18,11 @@ Examples:
   knetsim create container C0w1.c1 C0w2.c2
   knetsim create container C0w1.web --label app=web -- python3 -m http.server 8000
   knetsim create service C0.web --port 80:8000 --selector app=web
-  knetsim create service C0.slides --vip 100.64.10.1 c2 c3";
+  knetsim create service C0.slides --vip 100.64.10.1 c2 c3
+  knetsim create ingress C0.grp1 --worker C0w1 --port 8001 --path /svc1=100.64.11.1:8000
+  knetsim create ingress C0.shop --worker C0w2 --port 80 --path shop.example/api=api:80/ --default web:80";
 
-/// Make a cluster, a worker, a scratch node, a container or a service
+/// Make a cluster, a worker, a scratch node, a container, a service or an ingress
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -65,6 +68,7 @@ enum What {
         command: Vec<String>,
     },
     Service(Service),
+    Ingress(Ingress),
 }
 
 /// A virtual address, spread over endpoints by every worker of the cluster
@@ -101,6 +105,52 @@ impl From<Service> for Operation {
     }
 }
 
+/// nginx on a worker, which leads requests to services by their host and path
+#[derive(Debug, clap::Args)]
+struct Ingress {
+    /// Its name with the cluster, such as C0.grp1
+    #[arg(value_name = "CLUSTER.NAME")]
+    ingress: IngressRef,
+    /// The worker that it runs on
+    #[arg(short, long, value_name = "WORKER", add = completion::nodes())]
+    worker: NodeName,
+    /// The port that it is asked at, of every address of the worker
+    #[arg(short, long)]
+    port: u16,
+    /// Requests for that path, or below it, go to that service or address. With a path behind, such as /svc1=web:80/,
+    /// it stands in place of the path that was asked for
+    #[arg(long = "path", value_name = "[HOST]PATH=BACKEND:PORT[PATH]", required_unless_present_any = ["exact", "default"])]
+    paths: Vec<IngressPath>,
+    /// The same for that path alone, not below it
+    #[arg(long, value_name = "[HOST]PATH=BACKEND:PORT[PATH]")]
+    exact: Vec<IngressPath>,
+    /// Where all other requests go; left out, they are answered by 404
+    #[arg(long, value_name = "BACKEND:PORT")]
+    default: Option<Backend>,
+    /// How long a backend may take to accept a connection; left out, 5
+    #[arg(long, value_name = "SECONDS")]
+    connect_timeout: Option<u32>,
+    /// How long a backend may be silent; left out, 60
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u32>,
+    /// How long the body of a request may be, 0 for any length; left out, 1 MiB
+    #[arg(long, value_name = "BYTES")]
+    max_body: Option<u64>,
+    /// Change the ingress where there is one of that name: no request is lost
+    #[arg(long)]
+    replace: bool,
+}
+
+impl From<Ingress> for Operation {
+    fn from(asked: Ingress) -> Self {
+        let Ingress { ingress, worker, port, mut paths, exact, default, connect_timeout, timeout, max_body, replace } =
+            asked;
+        paths.extend(exact.into_iter().map(|path| IngressPath { path_type: PathType::Exact, ..path }));
+        let spec = IngressSpec { worker, port, paths, default, connect_timeout, timeout, max_body };
+        Operation::CreateIngress { ingress, spec, replace }
+    }
+}
+
 pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     let operations = match args.what {
         What::Cluster { cluster, workers, flannel } => {
@@ -116,6 +166,7 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
             containers.into_iter().map(create).collect()
         }
         What::Service(service) => vec![service.into()],
+        What::Ingress(ingress) => vec![ingress.into()],
     };
     submit(name, operations)
 }

@@ -1,6 +1,6 @@
-//! `knetsim delete cluster|worker|scratch|container|service`.
+//! `knetsim delete cluster|worker|scratch|container|service|ingress`.
 
-use knetsim_model::{ClusterName, ContainerRef, NodeName, Operation, ServiceRef};
+use knetsim_model::{ClusterName, ContainerRef, IngressRef, NodeName, Operation, ServiceRef};
 
 use crate::{commands::submit, completion};
 
@@ -8,10 +8,11 @@ const EXAMPLES: &str = "\
 Examples:
   knetsim delete container C0w1.c1 C0.c2
   knetsim delete worker C0w4
+  knetsim delete ingress C0.grp1
   knetsim delete service C0.web
-  knetsim delete cluster C1 --force          its containers and services, too";
+  knetsim delete cluster C1 --force          all that is in it, too";
 
-/// Delete clusters, workers, scratch nodes, containers or services
+/// Delete clusters, workers, scratch nodes, containers, services or ingresses
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -57,6 +58,12 @@ enum What {
         #[arg(required = true, value_name = "CLUSTER.NAME", add = completion::services())]
         services: Vec<ServiceRef>,
     },
+    /// Ingresses
+    Ingress {
+        /// Which, with cluster
+        #[arg(required = true, value_name = "CLUSTER.NAME", add = completion::ingresses())]
+        ingresses: Vec<IngressRef>,
+    },
 }
 
 pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
@@ -73,6 +80,9 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
         }
         What::Service { services } => {
             services.into_iter().map(|service| Operation::DeleteService { service }).collect()
+        }
+        What::Ingress { ingresses } => {
+            ingresses.into_iter().map(|ingress| Operation::DeleteIngress { ingress }).collect()
         }
     };
     submit(name, operations)

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use clap::ValueEnum;
-use knetsim_model::inventory::{ContainerInfo, Health, Inventory, NodeInfo, ServiceInfo};
+use knetsim_model::ingress::{IngressPath, PathType};
+use knetsim_model::inventory::{ContainerInfo, Health, IngressInfo, Inventory, NodeInfo, ServiceInfo};
 use knetsim_model::names::NodeKind;
 use knetsim_model::operation::Owner;
 use knetsim_model::topology::Topology;
@@ -17,7 +18,7 @@ Examples:
   knetsim inspect -o json | jq '.nodes[].address'
   knetsim inspect -o yaml > lab.yaml         a file that makes the same again";
 
-/// Show clusters, nodes, containers and services
+/// Show clusters, nodes, containers, services and ingresses
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, visible_alias = "get")]
 pub(crate) struct Args {
@@ -58,10 +59,12 @@ fn keep(inventory: &mut Inventory, kind: Kind) {
     };
     inventory.containers.retain(|container| wanted(&container.owner));
     inventory.services.retain(|service| wanted(&service.owner));
+    inventory.ingresses.retain(|ingress| wanted(&ingress.owner));
     inventory.nodes.retain(|node| wanted(&node.owner));
     let used: Vec<_> = inventory.nodes.iter().filter_map(|node| node.cluster.clone()).collect();
     let others = inventory.containers.iter().map(|container| &container.cluster);
     let others = others.chain(inventory.services.iter().map(|service| &service.cluster));
+    let others = others.chain(inventory.ingresses.iter().map(|ingress| &ingress.cluster));
     let used: Vec<_> = used.into_iter().chain(others.cloned()).collect();
     inventory.clusters.retain(|cluster| wanted(&cluster.owner) || used.contains(&cluster.name));
 }
@@ -84,6 +87,13 @@ fn tables(inventory: &Inventory, wide: bool) -> String {
         text.push('\n');
         text.push_str(&output::table(&header, rows.collect()));
     }
+    if !inventory.ingresses.is_empty() {
+        let mut header = vec!["INGRESS", "WORKER", "ADDRESS", "PATHS", "STATE"];
+        header.extend(["OWNER", "TIMEOUT", "BODY"].iter().filter(|_| wide));
+        let rows = inventory.ingresses.iter().map(|ingress| ingress_row(ingress, wide));
+        text.push('\n');
+        text.push_str(&output::table(&header, rows.collect()));
+    }
     text
 }
 
@@ -94,9 +104,8 @@ fn node_row(node: &NodeInfo, wide: bool) -> Vec<String> {
         NodeKind::Scratch => "scratch",
     };
     let state = match &node.health {
-        Health::Ready if node.drift.is_empty() => "ready".to_owned(),
-        Health::Ready => "ready, drifted".to_owned(),
-        Health::Broken(why) => format!("broken: {why}"),
+        Health::Ready if !node.drift.is_empty() => "ready, drifted".to_owned(),
+        health => state(health),
     };
     let subnet = node.subnet.map(|subnet| subnet.to_string());
     let mut row = vec![node.name.to_string(), kind.to_owned(), node.address.to_string(), or_dash(subnet), state];
@@ -120,10 +129,11 @@ fn container_row(container: &ContainerInfo, wide: bool) -> Vec<String> {
     row
 }
 
+fn joined<T: ToString>(parts: impl IntoIterator<Item = T>) -> String {
+    parts.into_iter().map(|part| part.to_string()).collect::<Vec<_>>().join(",")
+}
+
 fn service_row(service: &ServiceInfo, wide: bool) -> Vec<String> {
-    fn joined<T: ToString>(parts: impl IntoIterator<Item = T>) -> String {
-        parts.into_iter().map(|part| part.to_string()).collect::<Vec<_>>().join(",")
-    }
     let spec = &service.spec;
     let ports = if spec.ports.is_empty() { "all".to_owned() } else { joined(&spec.ports) };
     let backends = (!service.backends.is_empty()).then(|| joined(&service.backends));
@@ -136,6 +146,34 @@ fn service_row(service: &ServiceInfo, wide: bool) -> Vec<String> {
         row.push(or_dash(spec.affinity.map(|seconds| format!("{seconds} s"))));
     }
     row
+}
+
+fn ingress_row(ingress: &IngressInfo, wide: bool) -> Vec<String> {
+    let spec = &ingress.spec;
+    let path = |path: &IngressPath| match path.path_type {
+        PathType::Prefix => path.to_string(),
+        PathType::Exact => format!("{path} (exact)"),
+    };
+    let default = spec.default.iter().map(|backend| format!("*={backend}"));
+    let mut row = vec![format!("{}.{}", ingress.cluster, ingress.name), spec.worker.to_string()];
+    row.extend([format!("{}:{}", ingress.address, spec.port), joined(spec.paths.iter().map(path).chain(default))]);
+    row.push(state(&ingress.health));
+    if wide {
+        let seconds = |seconds: u32| format!("{seconds} s");
+        row.extend([
+            owner(&ingress.owner),
+            or_dash(spec.timeout.map(seconds)),
+            or_dash(spec.max_body.map(|bytes| bytes.to_string())),
+        ]);
+    }
+    row
+}
+
+fn state(health: &Health) -> String {
+    match health {
+        Health::Ready => "ready".to_owned(),
+        Health::Broken(why) => format!("broken: {why}"),
+    }
 }
 
 fn owner(owner: &Owner) -> String {
@@ -155,5 +193,6 @@ fn names(inventory: &Inventory) -> String {
     let nodes = inventory.nodes.iter().map(|node| format!("node/{}\n", node.name));
     let containers = inventory.containers.iter().map(|c| format!("container/{}.{}\n", c.worker, c.name));
     let services = inventory.services.iter().map(|s| format!("service/{}.{}\n", s.cluster, s.name));
-    clusters.chain(nodes).chain(containers).chain(services).collect()
+    let ingresses = inventory.ingresses.iter().map(|i| format!("ingress/{}.{}\n", i.cluster, i.name));
+    clusters.chain(nodes).chain(containers).chain(services).chain(ingresses).collect()
 }

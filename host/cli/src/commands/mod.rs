@@ -18,6 +18,7 @@ pub(crate) mod repair;
 pub(crate) mod router;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod serve;
 pub(crate) mod shell;
 pub(crate) mod up;
 pub(crate) mod validate;
@@ -45,6 +46,7 @@ pub(crate) fn run(Cli { name, command, .. }: Cli) -> anyhow::Result<u8> {
         Command::Logs(args) => logs::run(name, args),
         Command::Capture(args) => capture::run(name, args),
         Command::Router(args) => router::run(args),
+        Command::Serve(args) => serve::run(args),
         Command::Run(args) => run::run(name, args),
         Command::Learn(args) => learn::run(name, args),
         Command::Lab(args) => lab::run(args),

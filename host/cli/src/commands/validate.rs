@@ -16,12 +16,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     let topology = topology::read(&args.file)?;
     let containers: usize = topology.clusters.values().map(|cluster| cluster.containers.len()).sum();
     let services: usize = topology.clusters.values().map(|cluster| cluster.services.len()).sum();
+    let ingresses: usize = topology.clusters.values().map(|cluster| cluster.ingresses.len()).sum();
     output::say(format_args!(
-        "{} is right: {}, {}, {}, {}",
+        "{} is right: {}, {}, {}, {}, {}",
         topology::name_of(&args.file),
         output::count(topology.clusters.len(), "cluster"),
         output::count(containers, "container"),
         output::count(services, "service"),
+        output::count(ingresses, "ingress"),
         output::count(topology.scratch.len(), "scratch node")
     ));
     Ok(0)

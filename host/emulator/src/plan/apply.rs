@@ -18,6 +18,7 @@ impl Planner {
             self.apply_cluster(name, spec)?;
         }
         self.apply_services(&wanted)?;
+        self.apply_ingresses(&wanted)?;
         for name in &wanted.scratch {
             match self.view.nodes.get(name) {
                 None => self.create_scratch(name)?,
@@ -57,6 +58,7 @@ impl Planner {
             let spec = wanted.clusters.get(cluster).and_then(|spec| spec.containers.get(name));
             spec.is_some_and(|spec| spec.worker == there.worker && spec.command == there.command)
         };
+        self.delete_unwanted_ingresses(wanted);
         self.delete_unwanted_services(wanted);
         let owned = self.view.containers.values().filter(|container| container.owner == Owner::File);
         let unwanted: Vec<_> = owned.filter(|there| !stays(there)).map(|there| there.key.clone()).collect();
@@ -135,9 +137,12 @@ impl Planner {
         let nodes = nodes.map(|node| (node.name.to_string(), &node.owner));
         let services = self.view.services.values().filter(|service| service.owner != Owner::File);
         let services = services.map(|service| (format!("service {}", service.reference()), &service.owner));
+        let ingresses = self.view.ingresses.values().filter(|ingress| ingress.owner != Owner::File);
+        let ingresses = ingresses.map(|ingress| (format!("ingress {}", ingress.reference()), &ingress.owner));
         let notes: Vec<_> = nodes
             .chain(containers)
             .chain(services)
+            .chain(ingresses)
             .map(|(name, owner)| format!("{name} stays: it is of {owner}, not of the file"))
             .collect();
         self.plan.notes.extend(notes);

@@ -17,6 +17,7 @@ fn user(view: &View, operation: Operation) -> Result<Plan, Failure> {
 
 /// What there is after a plan was carried out.
 fn done(mut view: View, plan: Plan) -> View {
+    plan.delete_ingresses.iter().for_each(|key| drop(view.ingresses.remove(key)));
     plan.delete_services.iter().for_each(|key| drop(view.services.remove(key)));
     plan.delete_containers.iter().for_each(|key| drop(view.containers.remove(key)));
     plan.delete_nodes.iter().for_each(|name| drop(view.nodes.remove(name)));
@@ -31,6 +32,7 @@ fn done(mut view: View, plan: Plan) -> View {
         view.containers.get_mut(&key).unwrap().labels = labels;
     }
     view.services.extend(plan.services.into_iter().map(|service| (service.key.clone(), service)));
+    view.ingresses.extend(plan.ingresses.into_iter().map(|ingress| (ingress.key.clone(), ingress)));
     view
 }
 
@@ -267,4 +269,79 @@ proptest! {
         prop_assert_eq!(view.nodes.keys().collect::<Vec<_>>(), fresh.nodes.keys().collect::<Vec<_>>());
         prop_assert_eq!(apply(&view, &last).unwrap().nodes, vec![]);
     }
+}
+
+fn ingress(name: &str, spec: &str, replace: bool) -> Operation {
+    let spec = serde_json::from_str(spec).unwrap();
+    Operation::CreateIngress { ingress: name.parse().unwrap(), spec, replace }
+}
+
+const SHOP: &str = r#"{"worker":"C0w1","port":8001,"paths":[{"path":"/a","backend":"web:80"}]}"#;
+
+/// The course with a service and an ingress that leads to it.
+fn with_ingress() -> View {
+    let view = with_service();
+    done(view.clone(), user(&view, ingress("C0.shop", SHOP, false)).unwrap())
+}
+
+#[test]
+fn ingresses_that_cannot_be_are_refused() {
+    let view = with_ingress();
+    let other = |from: &str, to: &str| ingress("C0.other", &SHOP.replace("8001", "8002").replace(from, to), false);
+    let web = r#"{"endpoints":["c1"],"ports":[{"port":80}]}"#;
+    let strict = done(view.clone(), user(&view, service("C0.strict", web, false)).unwrap());
+    assert!(user(&view, other("-", "-")).is_ok());
+    for (operation, code, word) in [
+        (ingress("C0.shop", SHOP, false), Code::Exists, "C0.shop, made by the user"),
+        (ingress("C0.other", SHOP, false), Code::Exists, "port 8001 of C0w1: C0.shop"),
+        (other("C0w1", "C0w9"), Code::NotFound, "no worker C0w9"),
+        (other("C0w1", "C1w1"), Code::Invalid, "a worker of C0"),
+        (other("C0w1", "C0e1"), Code::Invalid, "a worker of C0"),
+        (other("/a", "a"), Code::Invalid, "no path"),
+        (other("web:80", "nothing:80"), Code::NotFound, "no service C0.nothing"),
+        (other("web:80", "100.64.9.9:80"), Code::NotFound, "100.64.9.9"),
+        (other("web:80", "strict:81"), Code::Invalid, "does not serve TCP port 81"),
+        (Operation::DeleteIngress { ingress: "C0.other".parse().unwrap() }, Code::NotFound, "C0.other"),
+        (Operation::DeleteService { service: "C0.web".parse().unwrap() }, Code::Exists, "C0.shop (of the user)"),
+        (Operation::DeleteWorker { worker: "C0w1".parse().unwrap(), force: false }, Code::Exists, "ingress C0.shop"),
+    ] {
+        let failure = user(&strict, operation).unwrap_err();
+        assert!(failure.code == code && failure.message.contains(word), "{word}: {failure}");
+    }
+    let forced = user(&view, Operation::DeleteCluster { cluster: "C0".parse().unwrap(), force: true }).unwrap();
+    assert_eq!((forced.delete_ingresses.len(), forced.ingresses.len()), (1, 0));
+}
+
+#[test]
+fn an_ingress_follows_its_service() {
+    let view = with_ingress();
+    let plan = user(&view, service("C0.web", r#"{"endpoints":["c2"]}"#, true)).unwrap();
+    assert_eq!(plan.ingresses, vec![], "its address is the same");
+    let plan = user(&view, service("C0.web", r#"{"endpoints":["c1"],"vip":"100.64.7.7"}"#, true)).unwrap();
+    let backends: Vec<_> = plan.ingresses[0].backends.values().map(ToString::to_string).collect();
+    assert_eq!((backends, plan.delete_ingresses.len()), (vec!["100.64.7.7:80".to_owned()], 0));
+    // At another place it is another nginx.
+    let plan = user(&view, ingress("C0.shop", &SHOP.replace("8001", "8002"), true)).unwrap();
+    assert_eq!((plan.ingresses.len(), plan.delete_ingresses.len()), (1, 1));
+}
+
+#[test]
+fn a_file_changes_the_ingresses_that_it_made() {
+    let file = |ingresses: &str| {
+        let both = format!(
+            r#""workers":3,"services":{{"web":{{"endpoints":["c1"]}}}},"ingresses":{{{ingresses}}},"containers""#
+        );
+        COURSE.replace(r#""workers":3,"containers""#, &both)
+    };
+    let second = SHOP.replace("8001", "8002").replace("C0w1", "C0w2");
+    let first = file(&format!(r#""a":{SHOP},"b":{second}"#));
+    let view = done(View::default(), apply(&View::default(), &first).unwrap());
+    assert_eq!(apply(&view, &first).unwrap().ingresses, vec![]);
+    // They change places; and one is no more.
+    let plan = apply(&view, &file(&format!(r#""a":{second},"b":{SHOP}"#))).unwrap();
+    assert_eq!((plan.ingresses.len(), plan.delete_ingresses.len()), (2, 2));
+    let plan = apply(&view, &file(&format!(r#""a":{}"#, SHOP.replace("/a", "/b")))).unwrap();
+    assert_eq!((plan.ingresses.len(), plan.delete_ingresses.len()), (1, 1));
+    let bad = apply(&view, &file(&format!(r#""a":{}"#, SHOP.replace("web", "api")))).unwrap_err();
+    assert!(bad.code == Code::NotFound && bad.message.contains("ingress C0.a"), "{bad}");
 }
