@@ -13,7 +13,7 @@ pub use nftables;
 use nftables::schema::Nftables;
 use rustix::buffer::spare_capacity;
 use rustix::net::netlink::{NETFILTER, SocketAddrNetlink};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with, sockopt};
 use serde_json::Value;
 
 use crate::error::KernelError;
@@ -45,6 +45,21 @@ pub async fn apply(namespace: &NetNs, batch: &Nftables<'_>) -> Result<(), Kernel
 pub async fn load(namespace: &NetNs, script: String) -> Result<(), KernelError> {
     let doing = format!("change ruleset of {namespace}");
     nft(namespace, doing, vec!["-f", "-"], script.into_bytes()).await.map(drop)
+}
+
+/// How many bytes of commands surely fit a batch of [`load`]: the kernel takes a batch as one message, and in a user
+/// namespace `nft` can't have a greater buffer for it than the host's `net.core.wmem_default`.
+///
+/// # Errors
+/// There can't be a socket.
+pub fn room() -> Result<usize, KernelError> {
+    /// What a command becomes for the kernel, against its text, at the most.
+    const GROWTH: usize = 5;
+    let asked = || {
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(NETFILTER))?;
+        sockopt::socket_send_buffer_size(&socket)
+    };
+    asked().map(|size| size / GROWTH).map_err(KernelError::doing("ask for room for a batch"))
 }
 
 /// A table of the family `ip` in nft's own language; none where there is no such table.

@@ -1,7 +1,7 @@
 //! One worker's agent: has the kernel do what services ask for, and sees that it stays so.
 //!
-//! Invariants: the table is changed only with `there` locked, by one batch a change; `there` is what the last
-//! batch that was applied left in the kernel.
+//! Invariants: the table is changed only with `there` locked, by one batch a change, or several where the kernel
+//! doesn't take so much at once; `there` is what the last change that was applied left in the kernel.
 //!
 //! As commands: `nft -f -`, `nft list table ip kube-proxy`, `sysctl -w net.bridge.bridge-nf-call-iptables=1`.
 
@@ -177,39 +177,43 @@ impl Inner {
         }
     }
 
-    /// One batch that touches only what differs from before.
+    /// Touches only what differs from before.
     async fn change(&self, there: &mut There, desired: &Arc<Desired>) -> Result<(), KernelError> {
         let (old, new) = changed_parts(&there.desired, desired);
         let gone = lost_backends(&there.desired, desired);
-        let Commands { script, stale } = between(&old, &new);
-        self.load(there.generation, script).await.map(|generation| there.generation = generation)?;
+        let commands = between(&old, &new);
+        self.load(there.generation, &commands).await.map(|generation| there.generation = generation)?;
         there.desired = desired.clone();
         forget_flows(&self.spec.namespace, gone).await?;
         // A chain that is wanted again is not stale any more.
         there.stale.retain(|chain, _| !new.chains.contains_key(chain));
-        if !stale.is_empty() {
-            there.stale.extend(stale.into_iter().map(|chain| (chain, Instant::now())));
+        if !commands.stale.is_empty() {
+            there.stale.extend(commands.stale.into_iter().map(|chain| (chain, Instant::now())));
             self.stale.notify_one();
         }
         Ok(())
     }
 
-    /// One batch that makes the whole table anew, whatever is there.
+    /// Makes the whole table anew, whatever is there.
     async fn rebuild(&self, there: &mut Option<There>, desired: &Arc<Desired>) -> Result<(), KernelError> {
         // Answers between two containers of one bridge must pass the rules that their requests passed.
         self.spec.namespace.write_sysctls(&[("net/bridge/bridge-nf-call-iptables", "1")])?;
-        let script = from_nothing(&whole(self.spec.address, desired));
-        let generation = self.load(nft::generation(&self.spec.namespace).ok(), script).await?;
+        let commands = from_nothing(&whole(self.spec.address, desired));
+        let generation = self.load(nft::generation(&self.spec.namespace).ok(), &commands).await?;
         *there = Some(There { desired: desired.clone(), stale: BTreeMap::new(), generation });
         self.say(Vec::new());
         Ok(())
     }
 
-    /// Applies a batch. Gives the ruleset's generation after it, where nobody else changed something since `before`.
-    async fn load(&self, before: Option<u32>, script: String) -> Result<Option<u32>, KernelError> {
-        nft::load(&self.spec.namespace, script).await?;
-        let after = nft::generation(&self.spec.namespace)?;
-        Ok(before.filter(|before| before.wrapping_add(1) == after).map(|_| after))
+    /// Applies commands. Gives the ruleset's generation after it, where nobody else changed something since `before`.
+    async fn load(&self, before: Option<u32>, commands: &Commands) -> Result<Option<u32>, KernelError> {
+        let mut generation = before;
+        for batch in commands.batches(nft::room()?) {
+            nft::load(&self.spec.namespace, batch).await?;
+            let after = nft::generation(&self.spec.namespace)?;
+            generation = generation.filter(|before| before.wrapping_add(1) == after).map(|_| after);
+        }
+        Ok(generation)
     }
 
     /// Compares the table with what was programmed; mends it or tells.
@@ -247,7 +251,7 @@ impl Inner {
         if old.is_empty() {
             return;
         }
-        match self.load(now.generation, delete_chains(old.keys())).await {
+        match self.load(now.generation, &delete_chains(old.keys())).await {
             Ok(generation) => now.generation = generation,
             // Somebody was there before: a look says what is there that should not be.
             Err(error) => {

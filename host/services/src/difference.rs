@@ -1,15 +1,15 @@
-//! What makes one state of the table another: commands of nft, applied as one batch, that touch only what differs.
+//! What makes one state of the table another: commands of nft that touch only what differs.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
-use crate::table::{Chain, TABLE, Table};
+use crate::table::{Chain, Set, TABLE, Table};
 
 /// Commands, and the chains that lost their rules with them and are to be deleted later: kernels before 6.2 see
 /// only some time after a map's element went that nothing leads to its chain any more.
 #[derive(Debug, Default)]
 pub(crate) struct Commands {
-    pub(crate) script: String,
+    /// Each is to be applied as a whole; between two of them, what is led to exists.
+    groups: Vec<String>,
     pub(crate) stale: Vec<String>,
 }
 
@@ -17,56 +17,90 @@ pub(crate) struct Commands {
 pub(crate) fn between(old: &Table, new: &Table) -> Commands {
     let mut commands = Commands::default();
     let (chains, sets) = (Changed::chains(old, new), Changed::sets(old, new));
-    // First what leads to a set goes, then the set; first it is there, then something leads to it.
-    for chain in chains.gone.iter().chain(&chains.changed) {
-        commands.say("flush chain", chain, "");
-    }
-    for set in sets.gone.iter().chain(&sets.changed) {
-        commands.say("delete set", set, "");
-    }
-    for (name, set) in new.sets.iter().filter(|(name, _)| sets.is_new(name)) {
-        commands.say(&format!("add {}", set.kind), name, &format!("{{ {}; }}", set.lines.join("; ")));
+    // What is new comes first, nothing leads there yet; what nothing leads to any more goes last.
+    for (name, set) in new.sets.iter().filter(|(name, _)| sets.new.contains(name)) {
+        commands.group([add_set(name, set)]);
     }
     for (name, chain) in new.chains.iter().filter(|(name, _)| chains.new.contains(name)) {
-        commands.say("add chain", name, &block(chain));
+        commands.group([command("add chain", name, &block(chain))]);
     }
-    for (name, chain) in new.chains.iter().filter(|(name, _)| chains.is_new(name)) {
-        chain.rules.iter().for_each(|rule| commands.say("add rule", name, rule));
+    for (name, chain) in new.chains.iter().filter(|(name, _)| chains.new.contains(name)) {
+        rules(name, chain).for_each(|rule| commands.group([rule]));
     }
-    let differs = |one: &Table, other: &Table| {
-        let keys = one.elements.iter().filter(|(key, rest)| other.elements.get(*key) != Some(*rest));
-        keys.map(|((set, key), rest)| (set.clone(), key.clone(), rest.clone())).collect::<Vec<_>>()
-    };
-    for (set, key, _) in differs(old, new) {
-        commands.say("delete element", &set, &format!("{{ {key} }}"));
+    // A set can be replaced only while nothing leads to it.
+    let leads = |chain: &Chain| sets.changed.iter().any(|set| chain.rules.iter().any(|rule| rule.contains(*set)));
+    let changed = new.chains.iter().filter(|(name, _)| chains.changed.contains(name));
+    let (with_sets, alone): (Vec<_>, Vec<_>) = changed.partition(|(_, chain)| leads(chain));
+    let flush = with_sets.iter().map(|(name, _)| command("flush chain", name, ""));
+    let replace = sets.changed.iter().flat_map(|set| [command("delete set", set, ""), add_set(set, &new.sets[*set])]);
+    let refill = with_sets.iter().flat_map(|(name, chain)| rules(name, chain));
+    commands.group(flush.chain(replace).chain(refill));
+    for (name, chain) in alone {
+        commands.group([command("flush chain", name, "")].into_iter().chain(rules(name, chain)));
     }
-    for (set, key, rest) in differs(new, old) {
-        commands.say("add element", &set, &format!("{{ {key}{rest} }}"));
+    let keys: BTreeSet<_> = old.elements.keys().chain(new.elements.keys()).collect();
+    for element @ (set, key) in keys {
+        let (before, after) = (old.elements.get(element), new.elements.get(element));
+        if before != after {
+            let delete = before.map(|_| command("delete element", set, &format!("{{ {key} }}")));
+            let add = after.map(|rest| command("add element", set, &format!("{{ {key}{rest} }}")));
+            commands.group(delete.into_iter().chain(add));
+        }
     }
+    chains.gone.iter().for_each(|chain| commands.group([command("flush chain", chain, "")]));
+    sets.gone.iter().for_each(|set| commands.group([command("delete set", set, "")]));
     commands.stale = chains.gone.into_iter().cloned().collect();
     commands
 }
 
 /// The commands that make the table what it shall be, whatever is there now.
-pub(crate) fn from_nothing(new: &Table) -> String {
+pub(crate) fn from_nothing(new: &Table) -> Commands {
+    let mut commands = between(&Table::default(), new);
     let begin = format!(
         "add table ip {TABLE}\ndelete table ip {TABLE}\nadd table ip {TABLE} {{ comment \"rules for kube-proxy\"; }}\n"
     );
-    begin + &between(&Table::default(), new).script
+    commands.groups.insert(0, begin);
+    commands
 }
 
-/// The command that deletes chains that nothing leads to.
-pub(crate) fn delete_chains<'a>(chains: impl Iterator<Item = &'a String>) -> String {
+/// The commands that delete chains that nothing leads to.
+pub(crate) fn delete_chains<'a>(chains: impl Iterator<Item = &'a String>) -> Commands {
     let mut commands = Commands::default();
-    chains.for_each(|chain| commands.say("delete chain", chain, ""));
-    commands.script
+    chains.for_each(|chain| commands.group([command("delete chain", chain, "")]));
+    commands
 }
 
 impl Commands {
-    fn say(&mut self, verb: &str, object: &str, rest: &str) {
-        // Writing to a string does not fail.
-        let _ = writeln!(self.script, "{verb} ip {TABLE} {object} {rest}");
+    fn group(&mut self, commands: impl IntoIterator<Item = String>) {
+        let group: String = commands.into_iter().collect();
+        if !group.is_empty() {
+            self.groups.push(group);
+        }
     }
+
+    /// As few batches as can be, of at most `room` bytes each, unless one group alone is longer.
+    pub(crate) fn batches(&self, room: usize) -> Vec<String> {
+        let mut batches: Vec<String> = Vec::new();
+        for group in &self.groups {
+            match batches.last_mut() {
+                Some(last) if last.len() + group.len() <= room => last.push_str(group),
+                _ => batches.push(group.clone()),
+            }
+        }
+        batches
+    }
+}
+
+fn command(verb: &str, object: &str, rest: &str) -> String {
+    format!("{verb} ip {TABLE} {object} {rest}\n")
+}
+
+fn add_set(name: &str, set: &Set) -> String {
+    command(&format!("add {}", set.kind), name, &format!("{{ {}; }}", set.lines.join("; ")))
+}
+
+fn rules(name: &str, chain: &Chain) -> impl Iterator<Item = String> {
+    chain.rules.iter().map(move |rule| command("add rule", name, rule))
 }
 
 fn block(chain: &Chain) -> String {
@@ -116,9 +150,5 @@ impl<'a> Changed<'a> {
             }
         }
         found
-    }
-
-    fn is_new(&self, name: &String) -> bool {
-        self.new.contains(name) || self.changed.contains(name)
     }
 }

@@ -200,3 +200,29 @@ fn a_flushed_table_is_rebuilt_or_told() {
         until(&agent, &namespace, "repair", |text, drift| drift.is_empty() && !text.contains("\t\tdrop\n")).await;
     });
 }
+
+/// More than the kernel takes in one message, however large a batch it allows.
+#[test]
+fn what_is_too_much_for_one_batch_takes_several() {
+    inside(async |namespace, agent| {
+        let backends: Vec<u8> = (2..250).collect();
+        let number = |at: usize| u8::try_from(at).unwrap();
+        // 248 endpoints are some 100 KB of commands.
+        let count = nft::room().unwrap() / 100_000 + 2;
+        let services = |first: usize, count: usize| {
+            let one =
+                |at: usize| (format!("s{at}").parse::<ServiceName>().unwrap(), service(number(at), &["80"], &backends));
+            (first..first + count).map(one).map(|(name, service)| (name, Arc::new(service))).collect()
+        };
+        let all = |first, count| {
+            Arc::new(Desired { pod_network: "11.0.0.0/8".parse().unwrap(), services: services(first, count) })
+        };
+        agent.program(&all(1, count)).await.unwrap();
+        assert_eq!(look(&agent, &namespace).await, Vec::<String>::new());
+        // All of it replaced by as much.
+        agent.program(&all(1 + count, count)).await.unwrap();
+        assert!(listed(&namespace).await.contains(&format!("default/s{}/tcp/__11.10.0.249/80", 2 * count)));
+        agent.program(&desired([])).await.unwrap();
+        assert_eq!(listed(&namespace).await, "");
+    });
+}
