@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand, builder::styling};
 
 use crate::commands::{
-    capture, completion, create, delete, doctor, down, exec, flannel, inspect, lab, learn, link, logs, ls, repair,
-    router, run, schema, serve, shell, up, validate,
+    capture, completion, console, create, delete, doctor, down, exec, flannel, inspect, lab, learn, link, logs, ls,
+    repair, router, run, schema, serve, shell, up, validate,
 };
 use crate::exit::Numbers;
 
@@ -15,6 +15,7 @@ Examples:
   knetsim create container C0w1.c1           a container on worker C0w1
   knetsim exec C0w1.c1 -- ping -c1 C0w2      a command in it
   knetsim shell C0w1                         a shell on a worker
+  knetsim console                            a prompt for all of it
   knetsim run first-steps.wasm               a lab, in a sandbox of its own
   knetsim learn c1                           a chapter: text, tasks, and a sandbox to do them in
   knetsim down                               ends everything
@@ -69,6 +70,7 @@ pub(crate) enum Command {
     Flannel(flannel::Args),
     Exec(exec::Args),
     Shell(shell::Args),
+    Console(console::Args),
     Logs(logs::Args),
     Router(router::Args),
     Capture(capture::Args),

@@ -1,5 +1,7 @@
 //! What a shell may complete: names asked of the running sandbox, nothing where there is none.
 
+use std::sync::OnceLock;
+
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use knetsim_model::inventory::Inventory;
 use knetsim_model::names::BASE;
@@ -49,13 +51,27 @@ pub(crate) fn ingresses() -> ArgValueCandidates {
 
 /// Whatever a command can run in.
 pub(crate) fn targets() -> ArgValueCandidates {
-    from_inventory(|inventory| {
+    ArgValueCandidates::new(|| target_names().into_iter().map(CompletionCandidate::new).collect())
+}
+
+/// The same as text.
+pub(crate) fn target_names() -> Vec<String> {
+    ask(|inventory| {
         let mut names = vec![BASE.to_owned()];
         names.extend(node_names(inventory));
         names.extend(container_names(inventory));
         names
     })
 }
+
+/// From now on, names are those of that sandbox.
+pub(crate) fn of_sandbox(name: String) {
+    // It is the same for all of this program's life.
+    let _ = SANDBOX.set(name);
+}
+
+/// Whose names they are, where this program is the console of one.
+static SANDBOX: OnceLock<String> = OnceLock::new();
 
 fn node_names(inventory: &Inventory) -> Vec<String> {
     inventory.nodes.iter().map(|node| node.name.to_string()).collect()
@@ -66,9 +82,11 @@ fn container_names(inventory: &Inventory) -> Vec<String> {
 }
 
 fn from_inventory(names: fn(&Inventory) -> Vec<String>) -> ArgValueCandidates {
-    ArgValueCandidates::new(move || {
-        let name = std::env::var("KNETSIM_NAME").ok();
-        let inventory = sandboxes::talk(name.as_deref(), async |mut client| client.inspect().await);
-        inventory.map(|it| names(&it).into_iter().map(CompletionCandidate::new).collect()).unwrap_or_default()
-    })
+    ArgValueCandidates::new(move || ask(names).into_iter().map(CompletionCandidate::new).collect())
+}
+
+fn ask(names: fn(&Inventory) -> Vec<String>) -> Vec<String> {
+    let name = SANDBOX.get().cloned().or_else(|| std::env::var("KNETSIM_NAME").ok());
+    let inventory = sandboxes::talk(name.as_deref(), async |mut client| client.inspect().await);
+    inventory.map(|inventory| names(&inventory)).unwrap_or_default()
 }

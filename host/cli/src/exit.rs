@@ -1,5 +1,8 @@
 //! Exit statuses, as `knetsim --help` lists them.
 
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
 use knetsim_model::{Code, Failure};
 use knetsim_sandbox::SandboxError;
 
@@ -32,6 +35,12 @@ pub(crate) fn status(error: &anyhow::Error, numbers: Numbers) -> u8 {
         (Code::Limit, Numbers::Own) => 6,
         (Code::Unavailable | Code::Timeout | Code::Failed, Numbers::Own) => 1,
     }
+}
+
+/// The status of a process, as shells have it.
+pub(crate) fn of_process(status: ExitStatus) -> u8 {
+    let number = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    number.and_then(|number| u8::try_from(number).ok()).unwrap_or(u8::MAX)
 }
 
 fn code(error: &anyhow::Error) -> Code {

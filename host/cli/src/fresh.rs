@@ -6,7 +6,7 @@ use tokio::runtime::Runtime;
 
 use crate::control::client::Client;
 use crate::interrupts::Interrupts;
-use crate::{commands::down, output, sandboxes, supervisor};
+use crate::{commands::down, console, output, sandboxes, supervisor};
 
 /// A person or a program ended this command by that signal.
 #[derive(Debug, thiserror::Error)]
@@ -36,11 +36,24 @@ impl Fresh {
 
     /// Runs `talk` with a connection to it, up to the first signal.
     pub(crate) fn talk<T>(&self, talk: impl AsyncFnOnce(Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        self.until(self.interrupts.next(), talk)
+    }
+
+    /// Opens the console, where Ctrl-C is for what runs there.
+    pub(crate) fn console(&self) -> anyhow::Result<u8> {
+        self.until(self.interrupts.end(true), console::run)
+    }
+
+    fn until<T>(
+        &self,
+        end: impl Future<Output = std::io::Result<u8>>,
+        talk: impl AsyncFnOnce(Client) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         self.runtime.block_on(async {
             let work = async { talk(sandboxes::connect(self.launched.folder()).await?).await };
             tokio::select! {
                 done = work => done,
-                number = self.interrupts.next() => Err(Interrupted(number?).into()),
+                number = end => Err(Interrupted(number?).into()),
             }
         })
     }

@@ -23,6 +23,16 @@ impl Interrupts {
         Ok(Interrupts { last })
     }
 
+    /// The signal that ends a console: any, but where a person sits at it, Ctrl-C is for what runs there.
+    pub(crate) async fn end(&self, interactive: bool) -> std::io::Result<u8> {
+        loop {
+            let number = self.next().await?;
+            if !interactive || i32::from(number) != SIGINT {
+                return Ok(number);
+            }
+        }
+    }
+
     /// Returns the number of the next signal, at once where one has come already.
     pub(crate) async fn next(&self) -> std::io::Result<u8> {
         let mut interrupt = signal(SignalKind::interrupt())?;

@@ -8,6 +8,7 @@ mod chapters;
 mod commands;
 mod completion;
 mod consent;
+mod console;
 mod control;
 mod doctor;
 mod exit;

@@ -18,23 +18,35 @@ pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
+/// The mode of standard input as it was when this was made, and is again when it is dropped.
+pub(crate) struct Kept {
+    before: Termios,
+}
+
+impl Kept {
+    /// Notes the mode.
+    pub(crate) fn mode() -> anyhow::Result<Kept> {
+        Ok(Kept { before: tcgetattr(std::io::stdin()).context("reading the terminal's mode")? })
+    }
+}
+
 /// Raw mode: every key goes to the program inside. Undone when dropped.
 pub(crate) struct Raw {
-    before: Termios,
+    _kept: Kept,
 }
 
 impl Raw {
     /// Enters raw mode on standard input.
     pub(crate) fn enter() -> anyhow::Result<Raw> {
-        let before = tcgetattr(std::io::stdin()).context("reading the terminal's mode")?;
-        let mut raw = before.clone();
+        let kept = Kept::mode()?;
+        let mut raw = kept.before.clone();
         raw.make_raw();
         tcsetattr(std::io::stdin(), OptionalActions::Drain, &raw).context("setting the terminal to raw mode")?;
-        Ok(Raw { before })
+        Ok(Raw { _kept: kept })
     }
 }
 
-impl Drop for Raw {
+impl Drop for Kept {
     fn drop(&mut self) {
         // The terminal may have gone away meanwhile: nothing to restore then.
         let _ = tcsetattr(std::io::stdin(), OptionalActions::Drain, &self.before);

@@ -39,7 +39,7 @@ fn with_file(arguments: &[&str], text: &str) -> Ran {
     ran(knetsim(home.path()).args(arguments).arg(file).output().unwrap())
 }
 
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 20] = [
     "up",
     "down",
     "ls",
@@ -51,6 +51,7 @@ const VERBS: [&str; 19] = [
     "flannel",
     "exec",
     "shell",
+    "console",
     "logs",
     "router",
     "run",

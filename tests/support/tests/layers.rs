@@ -34,7 +34,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("overlay", &["etcd-client", "tonic", "tower"]),
     ("lab", &["wasmtime", "wasmtime-wasi", "wit-component"]),
     ("router", &["rustls"]),
-    ("cli", &["clap", "comfy-table", "indicatif", "pulldown-cmark", "termion"]),
+    ("cli", &["clap", "comfy-table", "indicatif", "pulldown-cmark", "rustyline", "termion"]),
 ];
 
 /// What starts processes: the spawner; `nft` and `newuidmap`; the user's own program, which is in no sandbox; and

@@ -2,6 +2,7 @@
 
 pub(crate) mod capture;
 pub(crate) mod completion;
+pub(crate) mod console;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod doctor;
@@ -43,6 +44,7 @@ pub(crate) fn run(Cli { name, command, .. }: Cli) -> anyhow::Result<u8> {
         Command::Flannel(args) => flannel::run(name, args),
         Command::Exec(args) => exec::run(name, args),
         Command::Shell(args) => shell::run(name, args),
+        Command::Console(args) => console::run(name, args),
         Command::Logs(args) => logs::run(name, args),
         Command::Capture(args) => capture::run(name, args),
         Command::Router(args) => router::run(args),

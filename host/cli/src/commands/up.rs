@@ -11,11 +11,11 @@ use crate::control::client::Client;
 use crate::control::wire::WireError;
 use crate::fresh::{Fresh, Interrupted};
 use crate::progress::{self, Progress};
-use crate::{output, sandboxes, topology};
+use crate::{console, output, sandboxes, topology};
 
 const EXAMPLES: &str = "\
 Examples:
-  knetsim up                                 the course's two clusters, until Ctrl-C
+  knetsim up                                 the course's two clusters, until the console ends
   knetsim up -d                              in the background
   knetsim up -d -t lab.yaml --name mine      what the file says, beside other sandboxes
   knetsim up -t lab.yaml                     where it runs already: makes it what the file says now
@@ -59,7 +59,8 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
         output::say(format_args!("in the background; `knetsim inspect` shows it, `knetsim down` ends it"));
         return Ok(0);
     }
-    let stayed = brought_up.and_then(|()| match fresh.talk(stay) {
+    let stay = || if console::is_interactive() { fresh.console() } else { fresh.talk(stay) };
+    let stayed = brought_up.and_then(|()| match stay() {
         // Ctrl-C is how one ends it.
         Err(error) if error.is::<Interrupted>() => Ok(0),
         stayed => stayed,

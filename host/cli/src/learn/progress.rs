@@ -52,6 +52,13 @@ pub(crate) enum Outcome {
     Skipped,
 }
 
+/// Where a person's own data are kept.
+pub(crate) fn folder() -> anyhow::Result<PathBuf> {
+    let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = base.or_else(|| std::env::home_dir().map(|home| home.join(".local/share")));
+    Ok(base.context("neither XDG_DATA_HOME nor HOME is set")?.join("knetsim"))
+}
+
 /// The file.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -61,9 +68,7 @@ pub(crate) struct Store {
 impl Store {
     /// That of the person who runs this.
     pub(crate) fn open() -> anyhow::Result<Store> {
-        let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let base = base.or_else(|| std::env::home_dir().map(|home| home.join(".local/share")));
-        Ok(Store { folder: base.context("neither XDG_DATA_HOME nor HOME is set")?.join("knetsim") })
+        Ok(Store { folder: folder()? })
     }
 
     /// Where it is.
