@@ -195,7 +195,8 @@ mod tests {
             let command = command.replace(['"', '\\'], "");
             if let Ok(line) = today(&format!("C0w1.exec_container(\"{name}\", \"{command}\")")) {
                 prop_assert!(!line.contains('\n'));
-                prop_assert!(line.starts_with(&format!("C0w1.{name} ")));
+                let begin = format!("C0w1.{name} ");
+                prop_assert!(line.starts_with(&begin));
             }
         }
     }

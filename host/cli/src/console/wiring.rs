@@ -47,7 +47,9 @@ fn links(ports: &[Port], nodes: &[String]) -> Vec<Link> {
         };
         Some(Link { below, switch, port: name, states })
     };
-    ports.iter().filter_map(link).collect()
+    let mut links: Vec<_> = ports.iter().filter_map(link).collect();
+    links.sort_by(|one, other| one.below.cmp(&other.below));
+    links
 }
 
 /// Asks the kernel.
