@@ -106,3 +106,8 @@ fn workers_and_containers() {
 fn container_to_container() {
     course("labs/c2");
 }
+
+#[test]
+fn services() {
+    course("labs/c3");
+}

@@ -1,0 +1,3 @@
+# on: box
+# The table is still there.
+nft delete chain ip table1 chain1

@@ -1,0 +1,2 @@
+# on: box
+nft flush ruleset

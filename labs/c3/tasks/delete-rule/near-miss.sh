@@ -1,0 +1,3 @@
+# on: box
+# Everything at once.
+nft delete table ip table1

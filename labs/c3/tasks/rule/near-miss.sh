@@ -1,0 +1,3 @@
+# on: box
+# Where packets come from, not where they go to.
+nft add rule ip table1 chain1 ip saddr 8.8.8.8 counter
