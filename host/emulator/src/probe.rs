@@ -4,6 +4,7 @@
 //! `nc -z`, `curl`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use etherparse::{IcmpEchoHeader, Icmpv4Header, Icmpv4Slice, Icmpv4Type, Ipv4Slice, icmpv4::DestUnreachableHeader};
@@ -30,6 +31,9 @@ pub struct Tries {
     pub timeout: Duration,
 }
 
+/// The id of the next ping's echo requests.
+static NEXT_ID: AtomicU16 = AtomicU16::new(1);
+
 impl Emulator {
     /// `ping -c COUNT -W TIMEOUT`: each echo waits for its reply before the next is sent.
     ///
@@ -40,9 +44,8 @@ impl Emulator {
             self.namespace(from)?.icmp().map_err(|error| Failure::failed(format!("ping from {from}"), &error))?;
         let mut result = Ping { sent: 0, received: 0, times_us: Vec::new(), error: None };
         // The kernel hands every raw socket of a namespace all replies: the id tells whose they are.
-        let id = u16::from_ne_bytes(
-            std::os::fd::AsRawFd::as_raw_fd(&socket).to_ne_bytes()[..2].try_into().unwrap_or_default(),
-        );
+        // And to conntrack one id is one connection: with another each time, a service chooses each time.
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         for sequence in 1..=tries.count {
             result.sent += 1;
             let echo = IcmpEchoHeader { id, seq: sequence as u16 };

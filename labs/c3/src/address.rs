@@ -2,15 +2,16 @@
 
 use course_scene::owner_of_address;
 use knetsim_sdk::records::Packet;
-use knetsim_sdk::{AnswerKind, Lab, Place, Result, Section, Task, Tries, Verdict};
+use knetsim_sdk::{AnswerKind, Lab, Result, Section, Task, Verdict};
 
+use crate::backends::ping;
 use crate::{FIXED, INSIDE, WIRE, pod};
 
 pub(crate) fn section() -> Section {
-    Section::new("One address for two pods", include_str!("../text/3-address.md")).task(ping()).task(who())
+    Section::new("One address for two pods", include_str!("../text/3-address.md")).task(both()).task(who())
 }
 
-fn ping() -> Task {
+fn both() -> Task {
     let text = "Ping 100.64.10.1 from `C0w1.c1`, in several runs, until both `c2` and `c3` have answered.";
     Task::new("ping-vip", "Both of them answer", text)
         .hint("Each run of `ping` is a connection of its own, and may come to another container: `ping -c 1 100.64.10.1`.")
@@ -32,11 +33,7 @@ fn ping() -> Task {
         })
         .solve(|lab| {
             // Each is led to either by chance: 40 times to one and the same happens once in 10^12.
-            let prober = lab.place("C0w1.c1").probe()?;
-            for _ in 0..40 {
-                prober.ping(FIXED, Tries::default())?;
-            }
-            Ok(())
+            ping(lab, FIXED, 40)
         })
 }
 
@@ -68,16 +65,26 @@ fn tunnel_end(worker: &str) -> Result<String> {
 
 /// An echo request that was seen.
 pub(crate) struct Ping {
+    /// What tells it from others, on whichever way it was seen.
+    pub(crate) echo: Echo,
     pub(crate) at_ms: u64,
     pub(crate) answered: bool,
+}
+
+/// The id and the number of an echo request, which its reply bears too.
+pub(crate) type Echo = Option<(Option<u16>, Option<u16>)>;
+
+fn echo(packet: &Packet) -> Echo {
+    packet.icmp().map(|icmp| (icmp.id, icmp.sequence))
 }
 
 /// What a capture has seen of c1's pings to an address, in order.
 pub(crate) fn answers(lab: &Lab, capture: &str, to: &str) -> Result<Vec<Ping>> {
     let c1 = pod("C0w1.c1")?;
     let packets = lab.kept_capture(capture)?.packets()?;
-    let echo = |packet: &Packet| packet.icmp().map(|icmp| (icmp.id, icmp.sequence));
     let answered = |asked: &Packet| packets.iter().any(|it| it.is_pong(to, &c1) && echo(it) == echo(asked));
     let asked = packets.iter().filter(|packet| packet.is_ping(&c1, to));
-    Ok(asked.map(|packet| Ping { at_ms: packet.at_us / 1000, answered: answered(packet) }).collect())
+    Ok(asked
+        .map(|packet| Ping { echo: echo(packet), at_ms: packet.at_us / 1000, answered: answered(packet) })
+        .collect())
 }

@@ -86,7 +86,7 @@ fn chosen() -> Task {
 }
 
 /// So many pings of c1, each a connection of its own.
-fn ping(lab: &Lab, to: &str, times: u32) -> Result<()> {
+pub(crate) fn ping(lab: &Lab, to: &str, times: u32) -> Result<()> {
     let prober = lab.place("C0w1.c1").probe()?;
     for _ in 0..times {
         prober.ping(to, Tries { count: 1, timeout: Duration::from_millis(100) })?;

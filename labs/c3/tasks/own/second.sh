@@ -23,3 +23,4 @@ for worker in C0w1 C0w2 C0w3; do
         }
     }"
 done
+for _ in {1..40}; do on C0w1 ip netns exec c1 ping -c 1 100.64.10.9; done
