@@ -3,9 +3,10 @@
 use std::fmt::Display;
 
 use crate::bindings::knetsim::lab::{clusters, observe, workers};
-use crate::records::{ClusterInfo, ContainerInfo, EtcdKey, History, NodeInfo, ServiceInfo};
+use crate::records::{ClusterInfo, ContainerInfo, EtcdKey, History, IngressInfo, NodeInfo, ServiceInfo};
 use crate::{
-    Capture, Cluster, Container, NewCapture, NewContainer, Result, Scratch, Service, ServiceOptions, Target, Worker,
+    Capture, Cluster, Container, Ingress, IngressOptions, NewCapture, NewContainer, Result, Scratch, Service,
+    ServiceOptions, Target, Worker,
 };
 
 /// The sandbox that the lab runs in: makes, finds and lists what is there.
@@ -149,6 +150,34 @@ impl Lab {
         Service::open(&name.to_string())
     }
 
+    /// Makes an ingress: nginx on a worker, which leads requests to services by their host and path. Grant: `ingresses`.
+    ///
+    /// ```no_run
+    /// use knetsim_sdk::{IngressOptions, Lab, Place};
+    /// # fn main() -> knetsim_sdk::Result<()> {
+    /// let lab = Lab::new();
+    /// let paths = IngressOptions::new("C0w1", 8001).path("/svc1", "100.64.11.1:8000").path("/svc2", "web:80");
+    /// let ingress = lab.create_ingress("C0.grp1", paths)?;
+    /// let reply = lab.place("C0e1").http_get("C0w1", 8001, "/svc1")?;
+    /// println!("{} {}\n{}", reply.status, reply.text(), ingress.access_log()?);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The grant is missing, a limit is reached, the name or the port is taken, a worker or a backend is not there, or
+    /// something failed; nothing is left then.
+    pub fn create_ingress(&self, name: impl Display, options: IngressOptions) -> Result<Ingress> {
+        Ingress::create(&name.to_string(), options)
+    }
+
+    /// The ingress of that name: `C0.grp1`. Grant: `ingresses`.
+    ///
+    /// # Errors
+    /// The grant is missing, or there is none.
+    pub fn ingress(&self, name: impl Display) -> Result<Ingress> {
+        Ingress::open(&name.to_string())
+    }
+
     /// Anything that can be looked at, sent from or run in, by its name: a node of any kind, a container,
     /// `base` for the namespace where all bridges are, `box/myns` for a namespace made by hand.
     pub fn place(&self, name: impl Display) -> Target {
@@ -218,6 +247,14 @@ impl Lab {
     /// The grant is missing.
     pub fn services(&self) -> Result<Vec<ServiceInfo>> {
         Ok(observe::services()?)
+    }
+
+    /// All ingresses, by cluster and name. Grant: `observe`.
+    ///
+    /// # Errors
+    /// The grant is missing.
+    pub fn ingresses(&self) -> Result<Vec<IngressInfo>> {
+        Ok(observe::ingresses()?)
     }
 
     /// The keys of a cluster's etcd that begin with `prefix`, `etcdctl get --prefix`. Grant: `observe`.

@@ -38,6 +38,7 @@
 //! | `workers` | [`Lab::create_worker`], [`Lab::worker`], [`Lab::create_scratch`], [`Lab::scratch`], [`Lab::set_link`] |
 //! | `containers` | [`Lab::create_container`], [`Lab::container`] |
 //! | `services` | [`Lab::create_service`], [`Lab::service`] |
+//! | `ingresses` | [`Lab::create_ingress`], [`Lab::ingress`] |
 //! | `exec` | [`Place::run`], [`Place::start`] |
 //! | `exec-node` | the same, where the command was made by [`Command::with_namespaces`] |
 //! | `probe` | [`Place::ping`], [`Place::probe`] |
@@ -54,6 +55,7 @@ mod chapter;
 mod cluster;
 mod command;
 mod error;
+mod ingress;
 mod lab;
 mod observer;
 mod place;
@@ -67,6 +69,7 @@ pub use chapter::{AnswerKind, Chapter, Outline, Section, Task, Verdict};
 pub use cluster::{Cluster, Container, NewContainer};
 pub use command::{Command, Output, Process};
 pub use error::{Code, Error, Result};
+pub use ingress::{Ingress, IngressOptions};
 pub use lab::Lab;
 pub use observer::Observer;
 pub use place::{Place, Target};
@@ -93,7 +96,8 @@ pub mod records {
     };
     pub use crate::bindings::knetsim::lab::probe::{HttpReply, PingResult, TcpResult};
     pub use crate::bindings::knetsim::lab::types::{
-        ClusterInfo, ContainerInfo, NodeInfo, ServiceInfo, ServicePort, ServiceSpec,
+        ClusterInfo, ContainerInfo, IngressInfo, IngressPath, IngressSpec, NodeInfo, ServiceInfo, ServicePort,
+        ServiceSpec,
     };
 }
 

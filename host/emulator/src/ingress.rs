@@ -1,12 +1,14 @@
 //! Ingresses: nginx on a worker, started, changed and stopped.
 
 use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use futures::future::join_all;
 use knetsim_ingress::{IngressError, Nginx};
+use knetsim_kernel::files;
 use knetsim_model::inventory::{Health, IngressInfo};
-use knetsim_model::{Code, Failure};
+use knetsim_model::{Code, Failure, IngressRef};
 
 use crate::Emulator;
 use crate::plan::{IngressKey, IngressPlan, Plan};
@@ -60,6 +62,19 @@ impl Emulator {
             before.push((ingress.key.clone(), there));
         }
         Ok(())
+    }
+
+    /// An ingress's access log, open.
+    ///
+    /// # Errors
+    /// There is no such ingress, or something else lies in the log's place.
+    pub fn access_log(&self, name: &IngressRef) -> Result<OwnedFd, Failure> {
+        let missing = || Failure::not_found(format!("there is no ingress {name}"));
+        let key = (name.cluster.clone(), name.name.clone());
+        let worker = self.state().ingresses.get(&key).map(|ingress| ingress.plan.spec.worker.clone());
+        let node = self.state().node(&worker.ok_or_else(missing)?)?;
+        let log = files::open(&node.place.files, knetsim_ingress::access_log(&name.name));
+        Ok(log.map_err(|error| Failure::failed(format!("the access log of {name}"), &error))?.into())
     }
 
     async fn start_ingress(&self, plan: &Arc<IngressPlan>) -> Result<Ingress, Failure> {

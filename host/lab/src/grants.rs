@@ -23,6 +23,8 @@ pub enum Grant {
     Containers,
     /// Make, change and delete services.
     Services,
+    /// Make, change and delete ingresses.
+    Ingresses,
     /// Run commands without the right to make or enter namespaces.
     Exec,
     /// Run commands as a learner does, namespaces included.
@@ -33,13 +35,14 @@ pub enum Grant {
 
 impl Grant {
     /// All that this knetsim knows.
-    pub const ALL: [Grant; 9] = [
+    pub const ALL: [Grant; 10] = [
         Grant::Observe,
         Grant::Probe,
         Grant::Clusters,
         Grant::Workers,
         Grant::Containers,
         Grant::Services,
+        Grant::Ingresses,
         Grant::Exec,
         Grant::ExecNode,
         Grant::Captures,
@@ -54,6 +57,7 @@ impl Grant {
             Grant::Workers => "workers",
             Grant::Containers => "containers",
             Grant::Services => "services",
+            Grant::Ingresses => "ingresses",
             Grant::Exec => "exec",
             Grant::ExecNode => "exec-node",
             Grant::Captures => "captures",
@@ -69,6 +73,7 @@ impl Grant {
             Grant::Workers => "make, change and delete workers and scratch nodes, set links up and down",
             Grant::Containers => "make and delete containers",
             Grant::Services => "make, change and delete services",
+            Grant::Ingresses => "make, change and delete ingresses, read their access logs",
             Grant::Exec => "run commands on nodes and in containers",
             Grant::ExecNode => "run commands that make and enter namespaces on the node side",
             Grant::Captures => "see the packets that pass inside the sandbox",

@@ -17,6 +17,8 @@ pub enum Limit {
     Containers,
     /// Services that it made and that are there at the same time.
     Services,
+    /// Ingresses that it made and that are there at the same time.
+    Ingresses,
     /// Processes that it started and that run at the same time; what these start counts against the sandbox's limit.
     Processes,
     /// Its memory and tables, in MiB.
@@ -31,10 +33,11 @@ pub enum Limit {
 
 impl Limit {
     /// All that there are.
-    pub const ALL: [Limit; 8] = [
+    pub const ALL: [Limit; 9] = [
         Limit::Workers,
         Limit::Containers,
         Limit::Services,
+        Limit::Ingresses,
         Limit::Processes,
         Limit::MemoryMib,
         Limit::CallSeconds,
@@ -48,6 +51,7 @@ impl Limit {
             Limit::Workers => "workers",
             Limit::Containers => "containers",
             Limit::Services => "services",
+            Limit::Ingresses => "ingresses",
             Limit::Processes => "processes",
             Limit::MemoryMib => "memory-mib",
             Limit::CallSeconds => "call-seconds",
@@ -62,6 +66,7 @@ impl Limit {
             Limit::Workers => 64,
             Limit::Containers => 1000,
             Limit::Services => 1000,
+            Limit::Ingresses => 20,
             Limit::Processes => 128,
             Limit::MemoryMib => 256,
             Limit::CallSeconds => 600,
@@ -73,7 +78,7 @@ impl Limit {
     /// The most that can be asked for.
     pub fn ceiling(self) -> u64 {
         match self {
-            Limit::Workers | Limit::Services => 65_534,
+            Limit::Workers | Limit::Services | Limit::Ingresses => 65_534,
             Limit::Containers | Limit::Processes => 1_000_000,
             Limit::MemoryMib => 4096,
             Limit::CallSeconds | Limit::TotalSeconds => 7 * 24 * 3600,
@@ -151,6 +156,7 @@ fn limit_unit(limit: Limit) -> &'static str {
         Limit::Workers => "workers and scratch nodes",
         Limit::Containers => "containers",
         Limit::Services => "services",
+        Limit::Ingresses => "ingresses",
         Limit::Processes => "processes at the same time",
         Limit::MemoryMib => "MiB of memory",
         Limit::CallSeconds => "seconds for one call",

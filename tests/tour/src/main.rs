@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use knetsim_sdk::records::Layer;
 use knetsim_sdk::{
-    Code, Command, Container, Error, Lab, NewCapture, NewContainer, Place, Result, ServiceOptions, Tries,
+    Code, Command, Container, Error, IngressOptions, Lab, NewCapture, NewContainer, Place, Result, ServiceOptions,
+    Tries,
 };
 
 fn main() -> Result<()> {
@@ -18,6 +19,7 @@ fn main() -> Result<()> {
     let (near, far) = containers(&lab)?;
     probes(&lab, &near, &far)?;
     services(&lab, &near, &far)?;
+    ingresses(&lab)?;
     observations(&lab, &near)?;
     captures(&lab, &near, &far)?;
     another_overlay(&lab)?;
@@ -197,6 +199,34 @@ fn services(lab: &Lab, near: &Container, far: &Container) -> Result<()> {
     assert_eq!(code(lab.create_service("C0.web", ServiceOptions::new().endpoint("c2"))), Code::Exists);
     let there = lab.services()?;
     assert_eq!(there.iter().map(|service| service.name.as_str()).collect::<Vec<_>>(), ["C0.web"]);
+    Ok(())
+}
+
+/// After [`services`], which leaves `web`.
+fn ingresses(lab: &Lab) -> Result<()> {
+    let outside = lab.place("C0e1");
+    let get = |path: &str| outside.http_get("C0w1", 8001, path);
+    let at = || IngressOptions::new("C0w1", 8001);
+    let shop = lab.create_ingress("C0.shop", at().path("/in", "web:80").rewritten_to("/"))?;
+    assert_eq!((get("/in")?.text().as_str(), get("/else")?.status), ("hi\n", 404));
+    shop.change(
+        at().exact("/", "web:80").of_host("nobody.example").otherwise("web:80").timeout(Duration::from_secs(9)),
+    )?;
+    assert_eq!((get("/")?.text().as_str(), get("/in")?.status), ("hi\n", 404), "the server knows no /in");
+    let log = shop.access_log()?;
+    let lines: Vec<_> = log.lines().collect();
+    assert!(lines.len() == 4 && lines[0].contains("\"GET /in HTTP/1.1\" 200") && lines[1].contains("to=- "), "{log}");
+    let info = shop.info()?;
+    assert_eq!((info.spec.timeout, info.trouble, info.address), (Some(9), None, lab.worker("C0w1")?.info()?.address));
+    assert_eq!(lab.ingresses()?.iter().map(|ingress| ingress.name.as_str()).collect::<Vec<_>>(), ["C0.shop"]);
+    assert_eq!(code(lab.create_ingress("C0.more", at().path("/", "web:80"))), Code::Limit);
+    assert_eq!(code(lab.ingress("C0.more")), Code::NotFound);
+    assert_eq!(code(shop.change(at().path("in", "web:80"))), Code::Invalid);
+    assert_eq!(code(shop.change(at().path("/", "nothing:80"))), Code::NotFound);
+    assert_eq!(code(lab.service("C0.web")?.delete()), Code::Exists);
+    lab.ingress("C0.shop")?.delete()?;
+    assert_eq!(code(shop.access_log()), Code::NotFound);
+    assert!(get("/").is_err(), "nobody listens");
     Ok(())
 }
 

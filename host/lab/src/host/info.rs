@@ -1,8 +1,8 @@
 //! Objects as `knetsim inspect` prints them, in the WIT package's records.
 
-use knetsim_model::inventory::{ClusterInfo, ContainerInfo, Health, NodeInfo, ServiceInfo};
+use knetsim_model::inventory::{ClusterInfo, ContainerInfo, Health, IngressInfo, NodeInfo, ServiceInfo};
 use knetsim_model::names::NodeKind;
-use knetsim_model::{ClusterName, ContainerRef, Failure, NodeName, Owner, ServiceRef};
+use knetsim_model::{ClusterName, ContainerRef, Failure, IngressRef, NodeName, Owner, ServiceRef};
 
 use super::State;
 use super::wit::types;
@@ -33,6 +33,12 @@ impl State {
         let found = self.emulator()?.inventory().services.into_iter().find(is_it);
         found.map(Into::into).ok_or_else(|| Failure::not_found(format!("there is no service {name}")))
     }
+
+    pub(super) fn ingress_info(&self, name: &IngressRef) -> Result<types::IngressInfo, Failure> {
+        let is_it = |there: &IngressInfo| there.cluster == name.cluster && there.name == name.name;
+        let found = self.emulator()?.inventory().ingresses.into_iter().find(is_it);
+        found.map(Into::into).ok_or_else(|| Failure::not_found(format!("there is no ingress {name}")))
+    }
 }
 
 impl From<ClusterInfo> for types::ClusterInfo {
@@ -62,10 +68,7 @@ impl From<NodeInfo> for types::NodeInfo {
             address: info.address.to_string(),
             pid: info.pid,
             subnet: info.subnet.map(|subnet| subnet.to_string()),
-            trouble: match info.health {
-                Health::Ready => None,
-                Health::Broken(why) => Some(why),
-            },
+            trouble: trouble(info.health),
             repair: info.repair,
             drift: info.drift,
             owner: owner(&info.owner),
@@ -94,6 +97,25 @@ impl From<ServiceInfo> for types::ServiceInfo {
             backends: info.backends.iter().map(ToString::to_string).collect(),
             owner: owner(&info.owner),
         }
+    }
+}
+
+impl From<IngressInfo> for types::IngressInfo {
+    fn from(info: IngressInfo) -> Self {
+        types::IngressInfo {
+            name: format!("{}.{}", info.cluster, info.name),
+            spec: info.spec.into(),
+            address: info.address.to_string(),
+            trouble: trouble(info.health),
+            owner: owner(&info.owner),
+        }
+    }
+}
+
+fn trouble(health: Health) -> Option<String> {
+    match health {
+        Health::Ready => None,
+        Health::Broken(why) => Some(why),
     }
 }
 

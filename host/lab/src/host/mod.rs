@@ -11,6 +11,7 @@ mod clusters;
 mod containers;
 mod exec;
 mod info;
+mod ingresses;
 mod memory;
 mod observe;
 mod probe;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 use knetsim_emulator::Emulator;
 use knetsim_model::names::NodeKind;
-use knetsim_model::{ClusterName, Code, ContainerName, Failure, NodeName, Operation, Owner, ServiceRef};
+use knetsim_model::{ClusterName, Code, ContainerName, Failure, IngressRef, NodeName, Operation, Owner, ServiceRef};
 use tokio::sync::Semaphore;
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
@@ -58,6 +59,7 @@ mod bindings {
             "knetsim:lab/workers.[method]scratch-node.name": trappable,
             "knetsim:lab/containers.[method]container.name": trappable,
             "knetsim:lab/services.[method]service.name": trappable,
+            "knetsim:lab/ingresses.[method]ingress.name": trappable,
             "knetsim:lab/exec.[method]place.target": trappable,
             "knetsim:lab/exec.[method]process.pid": trappable,
             "knetsim:lab/probe.[method]prober.target": trappable,
@@ -72,6 +74,7 @@ mod bindings {
             "knetsim:lab/workers.scratch-node": super::workers::ScratchNode,
             "knetsim:lab/containers.container": super::containers::Container,
             "knetsim:lab/services.service": super::services::Service,
+            "knetsim:lab/ingresses.ingress": super::ingresses::Ingress,
             "knetsim:lab/exec.place": super::exec::Place,
             "knetsim:lab/exec.process": super::exec::Process,
             "knetsim:lab/probe.prober": super::probe::Prober,
@@ -127,6 +130,7 @@ struct Made {
     nodes: BTreeSet<NodeName>,
     containers: BTreeSet<(ClusterName, ContainerName)>,
     services: BTreeSet<ServiceRef>,
+    ingresses: BTreeSet<IngressRef>,
 }
 
 impl State {
@@ -151,6 +155,9 @@ impl State {
         let services = there.services.into_iter().filter(|service| service.owner == owner);
         self.made.services =
             services.map(|service| ServiceRef { cluster: service.cluster, name: service.name }).collect();
+        let ingresses = there.ingresses.into_iter().filter(|ingress| ingress.owner == owner);
+        self.made.ingresses =
+            ingresses.map(|ingress| IngressRef { cluster: ingress.cluster, name: ingress.name }).collect();
         self.remembered = Some(remembered);
         self
     }

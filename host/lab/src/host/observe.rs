@@ -1,14 +1,15 @@
 //! Interface `observe`: what `ip`, `bridge`, `nft`, `ss`, `ps` and `etcdctl get` show, files and logs.
 
 use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
 
 use knetsim_emulator::Emulator;
 use knetsim_model::{ClusterName, Failure, NodeName, Target};
 use wasmtime::component::Resource;
 
 use super::wit::observe::{
-    Address, ClusterInfo, ContainerInfo, EtcdKey, FdbEntry, History, Host, HostObserver, Link, NamedNamespace,
-    Neighbour, NftRuleset, NodeInfo, Process, Route, ServiceInfo, Socket,
+    Address, ClusterInfo, ContainerInfo, EtcdKey, FdbEntry, History, Host, HostObserver, IngressInfo, Link,
+    NamedNamespace, Neighbour, NftRuleset, NodeInfo, Process, Route, ServiceInfo, Socket,
 };
 use super::{State, name, ruleset};
 use crate::grants::Grant;
@@ -45,6 +46,11 @@ impl Host for State {
     async fn services(&mut self) -> Result<Vec<ServiceInfo>, Failure> {
         self.rights.need(Grant::Observe)?;
         Ok(all(self.emulator()?.inventory().services))
+    }
+
+    async fn ingresses(&mut self) -> Result<Vec<IngressInfo>, Failure> {
+        self.rights.need(Grant::Observe)?;
+        Ok(all(self.emulator()?.inventory().ingresses))
     }
 
     async fn etcd_keys(&mut self, cluster: String, prefix: String) -> Result<Vec<EtcdKey>, Failure> {
@@ -155,6 +161,11 @@ pub(super) fn last_of_log(emulator: &Emulator, target: &Target, name: &str) -> R
     let (_, log) = logs.into_iter().find(|(there, _)| there == name).ok_or_else(|| {
         Failure::not_found(format!("{target} has no log named {name:?}; there are: {}", names.join(", ")))
     })?;
+    end_of(log, &format!("the log {name:?} of {target}"))
+}
+
+/// The last MiB of a log.
+pub(super) fn end_of(log: OwnedFd, what: &str) -> Result<Vec<u8>, Failure> {
     let read = || {
         let mut log = std::fs::File::from(log);
         let length = log.metadata()?.len();
@@ -163,7 +174,7 @@ pub(super) fn last_of_log(emulator: &Emulator, target: &Target, name: &str) -> R
         log.take(LOG_END).read_to_end(&mut end)?;
         Ok::<_, std::io::Error>(end)
     };
-    read().map_err(|error| Failure::failed(format!("read the log {name:?} of {target}"), &error))
+    read().map_err(|error| Failure::failed(format!("read {what}"), &error))
 }
 
 fn all<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
