@@ -99,7 +99,7 @@ impl Emulator {
         }
     }
 
-    /// Stops the ingresses that a plan deletes: requests that are under way come to their end. Goes on past errors.
+    /// Stops the ingresses that a plan deletes; requests that are under way are broken off. Goes on past errors.
     pub(crate) async fn stop_ingresses(&self, plan: &Plan) -> Result<(), Failure> {
         let stopped = join_all(plan.delete_ingresses.iter().map(|key| self.stop_ingress(key))).await;
         stopped.into_iter().collect()

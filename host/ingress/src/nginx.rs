@@ -23,7 +23,7 @@ use crate::error::IngressError;
 pub(crate) const STATUS: Ipv4Addr = Ipv4Addr::new(127, 100, 100, 100);
 /// How long nginx may take until it answers by a configuration.
 const READY: Duration = Duration::from_secs(10);
-/// How long requests that are under way may take to their end when it stops.
+/// How long it may take to end; requests that are under way are broken off.
 const STOP: Duration = Duration::from_secs(2);
 /// How long its old process may take to leave its port to the new one. By itself it takes 0.1 s.
 const HAND_OVER: Duration = Duration::from_secs(5);
