@@ -49,7 +49,8 @@ impl Ingress {
         Ok(self.handle.change(&options.spec)?)
     }
 
-    /// The end of its access log: a line for each request, with who was asked for the answer behind `to=`.
+    /// The end of its access log: a line for each request, with who was asked for the answer behind `to=`. nginx
+    /// writes it when it has sent the answer: whoever was answered may look a moment too early.
     ///
     /// # Errors
     /// It is gone.

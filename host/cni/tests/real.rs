@@ -185,8 +185,9 @@ fn plain(text: &str) -> String {
         let random = match core {
             _ if core.starts_with("veth") && core.len() == 12 => "VETH",
             _ if core.starts_with("ff:") || core == "00:00:00:00:00:00" => core,
-            _ if core.split(':').count() == 6 => "MAC",
+            // Before what has six parts: most of them have, and those with a zero less.
             _ if core.starts_with("fe80::") => "LINKLOCAL",
+            _ if core.split(':').count() == 6 => "MAC",
             _ if core.starts_with("8000.") => "BRIDGE",
             _ => core,
         };
