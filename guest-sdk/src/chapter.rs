@@ -202,8 +202,9 @@ impl Task {
         self
     }
 
-    /// Says that the check sends traffic, for which it is to get a namespace of its own: nothing is sent in the
-    /// learner's places. This version of knetsim has no such namespace yet, and refuses.
+    /// Says that the check sends traffic. What it sends from is not the target that it names but a namespace of its
+    /// own beside it, as a new container on that worker would be: what the learner's places have counted stays. The
+    /// target must be a worker or a container, and its worker must have had a container.
     #[must_use]
     pub fn probes(mut self) -> Self {
         self.text.probes = true;

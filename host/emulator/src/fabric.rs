@@ -14,8 +14,8 @@ use crate::plan::NodePlan;
 
 /// The interface of every node and container that leads out of it.
 pub(crate) const ETH0: &str = "eth0";
-/// Its index on a node: a new namespace has nothing but `lo`, which is 1.
-const ETH0_INDEX: u32 = 2;
+/// Its index there: a new namespace has nothing but `lo`, which is 1.
+pub(crate) const ETH0_INDEX: u32 = 2;
 
 /// The bridges and their namespace.
 pub(crate) struct Fabric {

@@ -111,6 +111,7 @@ pub(crate) async fn watch(
     let task = tokio::spawn(async move {
         loop {
             match monitor.next().await {
+                Ok(change) if is_of_a_probe(&change) => {}
                 Ok(change) => {
                     tell(&change);
                     history.push(&place, change);
@@ -120,6 +121,12 @@ pub(crate) async fn watch(
         }
     });
     Ok(Watch(task.abort_handle()))
+}
+
+/// Whether it is about a place that a check sends from.
+fn is_of_a_probe(change: &Change) -> bool {
+    ["link", "address", "route"].contains(&change.subject.as_str())
+        && change.detail.split(' ').any(|word| word.starts_with(crate::beside::PORT))
 }
 
 /// Follows the names that come and go in nodes' `/run/netns`: one inotify instance for all of them,

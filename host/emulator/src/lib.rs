@@ -5,6 +5,7 @@
 //! Commands ([`Emulator::exec`]), observations ([`Emulator::links`] and the like) and probes
 //! ([`Emulator::ping`]) change nothing here and wait for nobody.
 
+mod beside;
 mod build;
 mod capture;
 mod container;
@@ -27,10 +28,11 @@ use knetsim_model::{Event, Failure, Operation, Owner};
 use knetsim_sandbox::Sandbox;
 use tokio::sync::broadcast;
 
+pub use beside::Beside;
 pub use capture::{Capture, CaptureSpec, Captured};
 pub use exec::ExecSpec;
 pub use observe::{MAX_FILE, MAX_NAMES};
-pub use probe::{MAX_BODY, Tries};
+pub use probe::{MAX_BODY, Source, Tries};
 
 use capture::Captures;
 use fabric::Fabric;

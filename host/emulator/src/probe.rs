@@ -3,7 +3,9 @@
 //! The sockets are made inside, and driven from here: no program is started. Equals `ping -c`,
 //! `nc -z`, `curl`.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -12,12 +14,13 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::Request;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
+use knetsim_kernel::netns::NetNs;
 use knetsim_model::observe::{HttpReply, Ping, TcpProbe};
 use knetsim_model::{Code, Failure, Target};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout};
 
-use crate::Emulator;
+use crate::{Beside, Emulator};
 
 /// The longest body of a reply that is kept.
 pub const MAX_BODY: usize = 64 << 10;
@@ -31,6 +34,33 @@ pub struct Tries {
     pub timeout: Duration,
 }
 
+/// Where probes are sent from.
+#[derive(Clone)]
+pub enum Source {
+    /// The target's own namespace.
+    At(Target),
+    /// One of its own, beside a target.
+    Beside(Arc<Beside>),
+}
+
+impl Source {
+    fn namespace(&self, emulator: &Emulator) -> Result<NetNs, Failure> {
+        match self {
+            Source::At(target) => emulator.namespace(target),
+            Source::Beside(beside) => Ok(beside.namespace().clone()),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::At(target) => target.fmt(f),
+            Source::Beside(beside) => beside.fmt(f),
+        }
+    }
+}
+
 /// The id of the next ping's echo requests.
 static NEXT_ID: AtomicU16 = AtomicU16::new(1);
 
@@ -39,9 +69,9 @@ impl Emulator {
     ///
     /// # Errors
     /// There is no such target, or it can make no socket. That nobody answers is no error.
-    pub async fn ping(&self, from: &Target, to: Ipv4Addr, tries: Tries) -> Result<Ping, Failure> {
+    pub async fn ping(&self, from: &Source, to: Ipv4Addr, tries: Tries) -> Result<Ping, Failure> {
         let socket =
-            self.namespace(from)?.icmp().map_err(|error| Failure::failed(format!("ping from {from}"), &error))?;
+            from.namespace(self)?.icmp().map_err(|error| Failure::failed(format!("ping from {from}"), &error))?;
         let mut result = Ping { sent: 0, received: 0, times_us: Vec::new(), error: None };
         // The kernel hands every raw socket of a namespace all replies: the id tells whose they are.
         // And to conntrack one id is one connection: with another each time, a service chooses each time.
@@ -65,8 +95,8 @@ impl Emulator {
     ///
     /// # Errors
     /// There is no such target. That nobody accepts is no error.
-    pub async fn connect(&self, from: &Target, to: SocketAddr, tries: Tries) -> Result<TcpProbe, Failure> {
-        let namespace = self.namespace(from)?;
+    pub async fn connect(&self, from: &Source, to: SocketAddr, tries: Tries) -> Result<TcpProbe, Failure> {
+        let namespace = from.namespace(self)?;
         let mut result = TcpProbe { tried: 0, connected: 0, times_us: Vec::new(), error: None };
         for _ in 0..tries.count {
             result.tried += 1;
@@ -89,13 +119,13 @@ impl Emulator {
     /// There is no such target; nobody accepts; what answers is no HTTP; it takes too long.
     pub async fn http_get(
         &self,
-        from: &Target,
+        from: &Source,
         to: SocketAddr,
         path: &str,
         host: Option<&str>,
         within: Duration,
     ) -> Result<HttpReply, Failure> {
-        let namespace = self.namespace(from)?;
+        let namespace = from.namespace(self)?;
         let doing = format!("GET http://{to}{path} from {from}");
         let host = host.map_or_else(|| to.to_string(), str::to_owned);
         let request =

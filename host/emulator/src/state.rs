@@ -1,6 +1,6 @@
 //! What there is: clusters, nodes, containers, services and ingresses with the things of lower layers that they own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -61,6 +61,8 @@ pub(crate) struct State {
     pub(crate) containers: BTreeMap<ContainerKey, Arc<Container>>,
     pub(crate) services: BTreeMap<ServiceKey, Service>,
     pub(crate) ingresses: BTreeMap<IngressKey, Ingress>,
+    /// Addresses that checks send from at the moment.
+    pub(crate) probing: BTreeSet<Ipv4Addr>,
 }
 
 impl State {

@@ -146,10 +146,9 @@ impl Rights {
     /// Refuses what was not granted, and says how it could be.
     pub(crate) fn need(&self, grant: Grant) -> Result<(), Failure> {
         let why = match (self.phase, grant) {
-            (Phase::Script | Phase::Change, _) | (Phase::Check { .. }, Grant::Observe) => None,
-            (Phase::Check { probes: true }, Grant::Probe) => Some(
-                "not while a check runs yet: what it sends must not pass the learner's places, and there is no other",
-            ),
+            (Phase::Script | Phase::Change, _)
+            | (Phase::Check { .. }, Grant::Observe)
+            | (Phase::Check { probes: true }, Grant::Probe) => None,
             (Phase::Check { probes: false }, Grant::Probe) => {
                 Some("not while a check runs whose task doesn't say `probes`")
             }

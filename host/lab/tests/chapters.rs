@@ -13,7 +13,7 @@ use common::*;
 use knetsim_lab::{Chapter, package};
 use knetsim_model::chapter::Verdict;
 use knetsim_model::protocol::LoadChapter;
-use knetsim_model::{Code, Failure, Operation, Owner};
+use knetsim_model::{Code, Failure, Operation, Owner, Target};
 
 // Built before there is a sandbox: inside there are no compilers.
 static LESSON: LazyLock<Vec<u8>> = LazyLock::new(|| built("tests/lesson"));
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     run(cases![
         a_lesson_is_taught_from_its_outline_to_its_end,
         a_check_changes_nothing,
+        a_check_sends_from_a_place_of_its_own,
         an_endless_check_ends_and_can_be_cancelled,
         a_panic_is_told_in_its_words,
         what_is_remembered_has_its_limit,
@@ -115,7 +116,42 @@ async fn a_check_changes_nothing(bench: Bench) {
     assert!(full.contains("2 workers and scratch nodes"), "{full}");
     assert_eq!(missing(chapter.check("says-escape", None).await), "a[2Jb");
     assert!(missing(chapter.check("looks-for-none", None).await).contains("no network namespace none on box"));
-    assert!(refused(chapter.check("probes", None).await, Code::Denied).contains("not while a check runs"));
+    clean(&bench).await;
+}
+
+async fn a_check_sends_from_a_place_of_its_own(bench: Bench) {
+    let chapter = hostile(&bench).await;
+    assert!(refused(chapter.check("probes", None).await, Code::Invalid).contains("box is not"));
+    assert!(missing(chapter.check("probes-beside", None).await).contains("C0w1.c1"));
+    assert!(refused(chapter.check("probes-everywhere", None).await, Code::Unavailable).contains("cni0"));
+    let submit = async |operation| bench.emulator.submit(operation, Owner::User).await.unwrap();
+    submit(Operation::CreateWorker { worker: "C0w2".parse().unwrap() }).await;
+    for container in ["C0w1.c1", "C0w1.c2", "C0w2.c3"] {
+        let container = container.parse().unwrap();
+        submit(Operation::CreateContainer { container, labels: [].into(), command: Vec::new() }).await;
+    }
+    let worker: Target = "C0w1".parse().unwrap();
+    let links = async || {
+        let links = bench.emulator.links(&worker).await.unwrap();
+        links.into_iter().map(|link| (link.index, link.name, link.mac, link.mtu, link.carrier)).collect::<Vec<_>>()
+    };
+    let before = links().await;
+    assert_eq!(chapter.check("probes-beside", None).await, Ok(Verdict::Passed));
+    assert!(refused(chapter.check("probes-everywhere", None).await, Code::Limit).contains("16 places"));
+    let cancelled = tokio::time::timeout(Duration::from_millis(300), chapter.check("probes-endlessly", None)).await;
+    assert!(cancelled.is_err());
+    // What is gone is gone before a check returns; and nobody is told to check again, for nothing is announced.
+    assert_eq!(links().await, before);
+    let mut changes = bench.emulator.changes();
+    submit(Operation::SetLink { interface: "C0w1:lo".parse().unwrap(), up: false }).await;
+    let told = loop {
+        let told: Vec<_> = bench.emulator.history().0.into_iter().filter(|entry| entry.place == "C0w1").collect();
+        if told.iter().any(|entry| entry.change.detail.starts_with("lo ") && entry.change.verb == "changed") {
+            break told;
+        }
+        changes.changed().await.unwrap();
+    };
+    assert!(!told.iter().any(|entry| entry.change.detail.contains("probe")), "{told:?}");
     clean(&bench).await;
 }
 

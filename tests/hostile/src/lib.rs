@@ -1,7 +1,7 @@
 //! A chapter whose checks try what no check may.
 
 use knetsim_sdk::{
-    AnswerKind, Chapter, Command, Error, Lab, NewCapture, Outline, Place, Result, Section, Task, Verdict,
+    AnswerKind, Chapter, Command, Error, Lab, NewCapture, Outline, Place, Result, Section, Task, Tries, Verdict,
 };
 
 struct Hostile;
@@ -23,6 +23,17 @@ impl Chapter for Hostile {
             .task(task("says-escape").check(|_| Ok(Verdict::missing("a\u{1b}[2Jb"))))
             .task(task("looks-for-none").check(|lab| lab.place("box/none").observe().map(|_| Verdict::passed())))
             .task(task("probes").probes().check(|lab| lab.place("box").probe().map(|_| Verdict::passed())))
+            .task(task("probes-beside").probes().check(sends_from_beside))
+            .task(task("probes-endlessly").probes().check(|lab| {
+                let _prober = lab.place("C0w1").probe()?;
+                loop {
+                    std::hint::black_box(());
+                }
+            }))
+            .task(task("probes-everywhere").probes().check(|lab| {
+                let probers: Result<Vec<_>> = (0..17).map(|_| lab.place("C0w1").probe()).collect();
+                probers.map(|_| Verdict::passed())
+            }))
             .task(task("always-green").check(|_| Ok(Verdict::passed())).solve(|_| Ok(())))
             .task(task("wrong-scripts").check(lo_is_down).solve(|lab| lab.set_link("box:lo", false)))
             .task(task("one-too-many").solve(|lab| lab.create_scratch("box2").map(drop)))
@@ -35,6 +46,23 @@ impl Chapter for Hostile {
         lab.create_scratch("box")?;
         lab.remember("kept", "since setup")
     }
+}
+
+/// Pings from beside a container, by which the container itself neither sends nor learns anything.
+fn sends_from_beside(lab: &Lab) -> Result<Verdict> {
+    let own = lab.place("C0w1.c1").observe()?.addresses()?;
+    let own = own.iter().find(|own| own.interface == "eth0").map(|own| own.address.clone()).unwrap_or_default();
+    let seen = lab.capture(NewCapture::new("C0w1.c1:eth0").host(own))?;
+    let prober = lab.place("C0w1.c1").probe()?;
+    let mut verdict = Verdict::passed();
+    for to in ["C0w1.c2", "C0w2.c3", "C0w1", "C0w2"] {
+        let ping = prober.ping(to, Tries::times(2))?;
+        verdict = verdict.require(ping.all_answered(), format!("{to}: {ping:?}"));
+    }
+    let refused = prober.tcp("C0w2.c3", 80, Tries::times(1))?.error;
+    verdict = verdict.require(refused.as_deref() == Some("Connection refused"), format!("{refused:?}"));
+    let passed = seen.read()?.passed;
+    Ok(verdict.require(passed == 0, format!("{passed} packets have passed c1")))
 }
 
 fn task(name: &str) -> Task {

@@ -1,25 +1,33 @@
 //! Interface `probe`: `ping`, `nc -z`, `curl`, from the namespace of any target.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use knetsim_emulator::Tries;
+use knetsim_emulator::{Source, Tries};
 use knetsim_model::{Failure, Target};
 use wasmtime::component::Resource;
 
 use super::wit::probe::{self, Host, HostProber, HttpReply, PingResult, TcpResult};
 use super::{State, name};
-use crate::grants::Grant;
+use crate::grants::{Grant, Phase};
 
-/// A target that the lab may send from.
-pub struct Prober(Target);
+/// A target that the lab may send from, and where from it is sent.
+pub struct Prober(Target, Source);
 
 impl Host for State {
     async fn open(&mut self, target: String) -> Result<Resource<Prober>, Failure> {
         self.rights.need(Grant::Probe)?;
         let target = name(&target)?;
-        self.emulator()?.namespace(&target)?;
-        self.hand_out(Prober(target))
+        let source = match self.rights.phase() {
+            // Nothing that it looks at may change by its looking.
+            Phase::Check { .. } => Source::Beside(Arc::new(self.emulator()?.beside(&target).await?)),
+            _ => {
+                self.emulator()?.namespace(&target)?;
+                Source::At(target.clone())
+            }
+        };
+        self.hand_out(Prober(target, source))
     }
 }
 
@@ -29,7 +37,7 @@ impl HostProber for State {
     }
 
     async fn ping(&mut self, this: Resource<Prober>, to: String, tries: probe::Tries) -> Result<PingResult, Failure> {
-        let from = self.handle(&this)?.0.clone();
+        let from = self.handle(&this)?.1.clone();
         let to = self.address(&to)?;
         let ping = self.emulator()?.ping(&from, to, checked(tries)?).await?;
         let (address, error) = (to.to_string(), ping.error);
@@ -43,7 +51,7 @@ impl HostProber for State {
         port: u16,
         tries: probe::Tries,
     ) -> Result<TcpResult, Failure> {
-        let from = self.handle(&this)?.0.clone();
+        let from = self.handle(&this)?.1.clone();
         let to = self.address(&to)?;
         let tcp = self.emulator()?.connect(&from, SocketAddr::from((to, port)), checked(tries)?).await?;
         let (address, error) = (to.to_string(), tcp.error);
@@ -59,7 +67,7 @@ impl HostProber for State {
         host: Option<String>,
         timeout_ms: u32,
     ) -> Result<HttpReply, Failure> {
-        let from = self.handle(&this)?.0.clone();
+        let from = self.handle(&this)?.1.clone();
         let to = SocketAddr::from((self.address(&to)?, port));
         let within = timeout(timeout_ms)?;
         if !path.starts_with('/') {
