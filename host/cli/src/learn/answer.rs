@@ -8,7 +8,9 @@ pub(crate) fn read(kind: &AnswerKind, typed: &str) -> Result<String, String> {
     let named = match kind {
         AnswerKind::Choice(choices) => named(choices, typed),
         AnswerKind::Choices(choices) => {
-            let parts = typed.split(',').map(str::trim).filter(|part| !part.is_empty());
+            let numbers = typed.chars().all(|c| c.is_ascii_digit() || c == ',' || c.is_whitespace());
+            let parts = typed.split(|c: char| c == ',' || numbers && c.is_whitespace());
+            let parts = parts.map(str::trim).filter(|part| !part.is_empty());
             parts.map(|part| named(choices, part)).collect::<Vec<_>>().join("\n")
         }
         _ => typed.to_owned(),
@@ -63,6 +65,7 @@ mod tests {
             (AnswerKind::Choice(of()), "0", None),
             (AnswerKind::Choice(of()), "4", None),
             (AnswerKind::Choices(of()), "3, cni0,3", Some("cni0\nflannel.100")),
+            (AnswerKind::Choices(of()), " 3 1", Some("cni0\nflannel.100")),
             (AnswerKind::Choices(of()), "1, 4", None),
             (AnswerKind::Choices(of()), ",", None),
             (AnswerKind::Choice(vec!["2".to_owned(), "1".to_owned()]), "1", Some("1")),
