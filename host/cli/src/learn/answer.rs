@@ -3,7 +3,7 @@
 use knetsim_model::chapter::AnswerKind;
 
 /// What is typed, as the chapter takes it; else what to type. What may be chosen is meant by its number in the list or
-/// by its words; several are divided by commas.
+/// by its words; several are divided by commas, numbers by spaces, too.
 pub(crate) fn read(kind: &AnswerKind, typed: &str) -> Result<String, String> {
     let named = match kind {
         AnswerKind::Choice(choices) => named(choices, typed),
