@@ -147,6 +147,8 @@ fn line_by_line_it_is_the_same() {
         "ip netns makes them.",
         "The chosen task is no question",
         "Solved: Make a namespace (1 of 3)",
+        "It was done for you. Commands that do it, too:\n\n# on: box\n",
+        "unshare --net=/run/netns/mine true",
         "box# ip netns list\nmine\n",
         "Skipped: Bring its loopback up",
         "skipped  section 1: Bring its loopback up",

@@ -4,8 +4,8 @@ use knetsim_model::chapter::Task;
 
 use super::answer;
 use super::layout::Layout;
-use super::session::{Session, Standing};
-use super::text::{Commands, parse};
+use super::session::{Session, Solution, Standing};
+use super::text::{Block, Commands, parse};
 use super::theme::{Line, Span, Theme};
 
 /// What belongs to a task is indented by that much.
@@ -57,9 +57,17 @@ fn set_task(layout: &mut Layout, session: &Session, task: &Task, theme: Theme) {
         layout.line(Span::raw("    "), &format!("Hint {number} of {}:", task.hints.len()), theme.faint());
         layout.blocks(&parse(hint), INDENT);
     }
-    if let Some(answer) = session.solution(&task.name) {
-        layout.gap();
-        layout.line(Span::styled("    The answer: ", theme.faint()), answer, anstyle::Style::new());
+    match session.solution(&task.name) {
+        Some(Solution::Answer(answer)) => {
+            layout.gap();
+            layout.line(Span::styled("    The answer: ", theme.faint()), answer, anstyle::Style::new());
+        }
+        Some(Solution::Way(commands)) => {
+            layout.gap();
+            layout.line(Span::raw("    "), "It was done for you. Commands that do it, too:", theme.faint());
+            layout.blocks(&[Block::Code(commands.clone())], INDENT);
+        }
+        None => {}
     }
     for line in session.missing(&task.name) {
         layout.line(Span::styled("    – ", theme.missing()), line, theme.missing());

@@ -131,9 +131,7 @@ impl Lesson {
                 self.judge(&task, verdict).await?.or(Some(News::Wrong(task)))
             }
             (Some(Call::Solve(task)), Reply::Solved { answer }) => {
-                if let Some(answer) = answer {
-                    self.session.reveal(&task, answer);
-                }
+                self.session.reveal(&task, answer);
                 self.ask(Request::State, Call::State).await?;
                 self.check(Scope::Section).await?;
                 Some(News::Shown(task))

@@ -110,7 +110,8 @@ async fn teach(
     let load = LoadChapter { grants, state: progress.state.clone(), ..LoadChapter::default() };
     let steps = Steps::begin("The chapter is being set up", false);
     let outline = chapters::load(&mut client, &chapter.bytes, load).await?;
-    let session = Session::new(&chapter.name, outline, progress);
+    let trials = package::trials(&chapter.bytes).map_err(Failure::from)?;
+    let session = Session::new(&chapter.name, outline, progress).with_ways(&trials);
     match client.ask(Request::Setup, |_, _| {}).await {
         // It was set up there before.
         Err(error) if order.name.is_some() && code(&error) == Some(Code::Exists) => {

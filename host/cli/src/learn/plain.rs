@@ -9,7 +9,7 @@ use knetsim_sandbox::StateFolder;
 use super::document;
 use super::lesson::{Lesson, News};
 use super::screen::{Act, waits};
-use super::session::{Scope, Session, Standing};
+use super::session::{Scope, Session, Solution, Standing};
 use super::theme::{Theme, escaped};
 use super::{End, answer, app, text};
 use crate::stdin::Input;
@@ -332,7 +332,10 @@ impl<'a> Plain<'a> {
             }
             News::Wrong(task) => self.print(&session.missing(&task).join("\n")),
             News::Shown(task) => match session.solution(&task) {
-                Some(answer) => self.print(&format!("The answer: {answer}")),
+                Some(Solution::Answer(answer)) => self.print(&format!("The answer: {answer}")),
+                Some(Solution::Way(commands)) => {
+                    self.print(&format!("It was done for you. Commands that do it, too:\n\n{commands}\n"))
+                }
                 None => self.print("It was done for you."),
             },
             News::Failed(why) => self.print(&why),

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use knetsim_lab::package::Trials;
 use knetsim_model::chapter::{Outline, Section, Task, Verdict};
 
 use super::progress::{Outcome, Progress};
@@ -20,8 +21,19 @@ pub(crate) struct Session {
     chosen: usize,
     /// What the last check of a task found missing, by its name.
     missing: BTreeMap<String, Vec<String>>,
-    /// Right answers that were asked for, by the question's name.
-    solutions: BTreeMap<String, String>,
+    /// The author's other ways to solve a task, by its name.
+    ways: BTreeMap<String, String>,
+    /// Solutions that were asked for, by the task's name.
+    solutions: BTreeMap<String, Solution>,
+}
+
+/// What is shown of a solution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Solution {
+    /// A question's right answer.
+    Answer(String),
+    /// Commands that would have done it, too.
+    Way(String),
 }
 
 /// How a task stands.
@@ -52,10 +64,22 @@ impl Session {
             progress,
             chosen: 0,
             missing: BTreeMap::new(),
+            ways: BTreeMap::new(),
             solutions: BTreeMap::new(),
         };
         session.go(session.progress.section);
         session
+    }
+
+    /// Knows the other ways that the chapter carries for `lab test`: a learner who has given up sees how it is done.
+    pub(crate) fn with_ways(mut self, trials: &Trials) -> Session {
+        for (task, files) in trials {
+            if let Some((_, script)) = files.iter().find(|(name, _)| name.starts_with("second")) {
+                let shown = script.trim().chars().filter(|&c| c == '\n' || !c.is_control()).collect();
+                self.ways.insert(task.clone(), shown);
+            }
+        }
+        self
     }
 
     /// The section that is read.
@@ -141,14 +165,15 @@ impl Session {
         self.missing.get(task).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The right answer of a question, where it was asked for.
-    pub(crate) fn solution(&self, task: &str) -> Option<&str> {
-        self.solutions.get(task).map(String::as_str)
+    /// What is to be shown of a solution that was asked for.
+    pub(crate) fn solution(&self, task: &str) -> Option<&Solution> {
+        self.solutions.get(task)
     }
 
-    /// Takes note of a question's right answer.
-    pub(crate) fn reveal(&mut self, task: &str, answer: String) {
-        self.solutions.insert(task.to_owned(), answer);
+    /// Takes note that a solution was asked for; of a question, with its right answer.
+    pub(crate) fn reveal(&mut self, task: &str, answer: Option<String>) {
+        let shown = answer.map(Solution::Answer).or_else(|| self.ways.get(task).cloned().map(Solution::Way));
+        self.solutions.extend(shown.map(|shown| (task.to_owned(), shown)));
     }
 
     /// Names of the tasks to check when something has changed. Questions wait for an answer.
@@ -282,6 +307,24 @@ mod tests {
         assert_eq!(session.due(Scope::Chapter), ["make", "address", "delete"], "asked for, skipped tasks count");
         session.skip();
         assert_eq!(session.standing(&delete), Standing::Waits(vec!["Make a namespace".to_owned()]));
+    }
+
+    #[test]
+    fn a_solution_that_was_asked_for_is_shown_as_an_answer_or_as_commands() {
+        let files = |name: &str, text: &str| BTreeMap::from([(name.to_owned(), text.to_owned())]);
+        let trials = [
+            ("make".to_owned(), files("second.sh", "# on: box\n\u{1b}[2Jip netns add blue\n")),
+            ("address".to_owned(), files("near-miss.sh", "true")),
+        ];
+        let mut session = sample::session().with_ways(&trials.into());
+        assert_eq!(session.solution("make"), None, "nobody has asked");
+        session.reveal("make", None);
+        session.reveal("address", None);
+        session.reveal("devices", Some("1".to_owned()));
+        let commands = "# on: box\n[2Jip netns add blue".to_owned();
+        assert_eq!(session.solution("make"), Some(&Solution::Way(commands)));
+        assert_eq!(session.solution("address"), None, "the author gave no other way");
+        assert_eq!(session.solution("devices"), Some(&Solution::Answer("1".to_owned())));
     }
 
     #[test]
