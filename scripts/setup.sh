@@ -31,6 +31,8 @@ curl|run|curl|for the learner
 tcpdump|run|tcpdump|for the learner
 tshark|run|tshark|for the learner
 net-tools|run|ifconfig|for the learner
+conntrack|run|conntrack|for the learner
+iperf3|run|iperf3|throughput, for the learner and the benchmark
 procps|run|ps|for the learner
 util-linux|run|nsenter|nsenter, lsns and unshare for the learner and the tests
 uidmap|run|newuidmap|a range of ids inside for who is not root
@@ -38,7 +40,6 @@ nginx-light|run|nginx|ingresses
 strace|test|strace|tests that nothing inside can trace what it should not
 python3|test|python3|programs that misbehave on purpose, and a router that others' routers know
 containernetworking-plugins|test|/usr/lib/cni/bridge|the usual CNI plugins, to compare with
-iperf3|bench|iperf3|throughput
 mininet|bench|mn|the same topology by Mininet
 bridge-utils|bench|brctl|Mininet's bridges
 docker.io|image|docker|builds the image and runs it

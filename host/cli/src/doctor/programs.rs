@@ -9,7 +9,7 @@ use super::{Check, State};
 const FOLDERS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// Program, Debian's package, what needs it, and how bad it is where it is not there.
-const PROGRAMS: [(&str, &str, &str, State); 14] = [
+const PROGRAMS: [(&str, &str, &str, State); 16] = [
     ("nft", "nftables", "rules of services, and reading them", State::Missing),
     ("etcd", "etcd-server", "each cluster's etcd", State::Missing),
     ("bash", "bash", "shells", State::Missing),
@@ -21,6 +21,8 @@ const PROGRAMS: [(&str, &str, &str, State); 14] = [
     ("tcpdump", "tcpdump", "watching packets", State::Absent),
     ("tshark", "tshark", "decoding packets", State::Absent),
     ("ifconfig", "net-tools", "looking at links the old way", State::Absent),
+    ("conntrack", "conntrack", "looking at connections and their addresses", State::Absent),
+    ("iperf3", "iperf3", "the console's `iperf`", State::Absent),
     ("nsenter", "util-linux", "entering namespaces by hand", State::Absent),
     ("ps", "procps", "looking at processes", State::Absent),
     ("newuidmap", "uidmap", "ids of its own for a sandbox that an ordinary user starts", State::Weaker),
