@@ -25,7 +25,9 @@ impl Home {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_knetsim"));
+        // A shell has what it starts by `&` ignore SIGINT, and that is inherited: a test run so would wait for ever.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT,HUP", env!("CARGO_BIN_EXE_knetsim")]);
         command.args(arguments).env_remove("KNETSIM_NAME").stdin(Stdio::null());
         command.env("KNETSIM_STATE_DIR", self.state()).env("XDG_CACHE_HOME", self.0.path().join("cache"));
         command.env("XDG_DATA_HOME", self.0.path().join("data"));
