@@ -54,8 +54,7 @@ impl Emulator {
         let Role::Worker { agent, .. } = &worker.role else { return Err(not_a_worker(&worker.plan.name)) };
         let missing = |what| Failure::new(Code::Unavailable, format!("a place beside {target} to send from: {what}"));
         let subnet = agent.state().subnet.ok_or_else(|| missing("its worker has no lease yet"))?;
-        let full = || Failure::new(Code::Limit, format!("checks can hold {MOST} places to send from; drop one"));
-        let address = self.reserve(subnet).ok_or_else(full)?;
+        let address = self.reserve(&worker, subnet)?;
         let failed = |error: &dyn std::error::Error| Failure::failed(format!("a place beside {target}"), error);
 
         let namespace = self.sandbox().create_netns().await.map_err(|error| failed(&error))?;
@@ -65,16 +64,21 @@ impl Emulator {
         running.map(|()| beside).map_err(|error| failed(&error))
     }
 
-    /// A free address of a worker's subnet. `host-local` gives them out from the other end.
-    fn reserve(&self, subnet: Ipv4Net) -> Option<Reserved> {
+    /// A free address of a worker's subnet, beginning at its end: `host-local` begins at the other one. It keeps a file
+    /// for each that it has given out, to whoever asked; only the gateway's has none.
+    fn reserve(&self, worker: &Node, subnet: Ipv4Net) -> Result<Reserved, Failure> {
+        let given = format!("var/lib/cni/networks/{}", worker.plan.name);
+        let is_given = |address: &Ipv4Addr| worker.place.files.exists(format!("{given}/{address}"));
         let mut state = self.state();
-        let taken = |address: &Ipv4Addr| state.containers.values().any(|container| container.address == *address);
-        let last = u32::from(subnet.broadcast());
-        let mut free = (1..=MOST as u32).map(|number| Ipv4Addr::from(last - number));
-        let address = free.find(|address| !state.probing.contains(address) && !taken(address))?;
-        let room = state.probing.len() < MOST;
-        (room && subnet.contains(&address) && state.probing.insert(address))
-            .then(|| Reserved { emulator: self.clone(), address })
+        if state.probing.len() == MOST {
+            return Err(Failure::new(Code::Limit, format!("checks can hold {MOST} places to send from; drop one")));
+        }
+        let mut free = subnet.hosts().rev().take_while(|address| Some(*address) != gateway(subnet));
+        let address = free.find(|address| !state.probing.contains(address) && !is_given(address)).ok_or_else(|| {
+            Failure::new(Code::Limit, format!("a check sends from {subnet}, where no address is free any more"))
+        })?;
+        state.probing.insert(address);
+        Ok(Reserved { emulator: self.clone(), address })
     }
 }
 
@@ -104,8 +108,7 @@ fn join(
     let ends = worker.netlink.add_veth(&veth)?;
     let own = IpNet::new_assert(address.address.into(), subnet.prefix_len());
     let beside = Beside { target: target.clone(), worker, port: ends.index, namespace, _address: address };
-    let gateway = subnet.hosts().next().map(Into::into);
-    let default = RouteSpec { gateway, ..RouteSpec::to(Ipv4Net::default()) };
+    let default = RouteSpec { gateway: gateway(subnet).map(Into::into), ..RouteSpec::to(Ipv4Net::default()) };
     beside.namespace.netlink()?.apply([
         Request::set_up(ETH0_INDEX, true),
         Request::add_address(ETH0_INDEX, own),
@@ -114,7 +117,16 @@ fn join(
     Ok(Some(beside))
 }
 
+/// The address of a worker's bridge.
+fn gateway(subnet: Ipv4Net) -> Option<Ipv4Addr> {
+    subnet.hosts().next()
+}
+
 impl Beside {
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
     pub(crate) fn namespace(&self) -> &NetNs {
         &self.namespace
     }

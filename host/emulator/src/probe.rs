@@ -44,6 +44,14 @@ pub enum Source {
 }
 
 impl Source {
+    /// The target that was named.
+    pub fn target(&self) -> &Target {
+        match self {
+            Source::At(target) => target,
+            Source::Beside(beside) => beside.target(),
+        }
+    }
+
     fn namespace(&self, emulator: &Emulator) -> Result<NetNs, Failure> {
         match self {
             Source::At(target) => emulator.namespace(target),

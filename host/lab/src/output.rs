@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
 
 /// Whether a terminal shows a character and does nothing else about it.
-pub(crate) fn is_plain(c: char) -> bool {
+pub fn is_plain(c: char) -> bool {
     let reorders = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     !c.is_control() && !reorders
 }

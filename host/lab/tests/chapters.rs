@@ -152,6 +152,18 @@ async fn a_check_sends_from_a_place_of_its_own(bench: Bench) {
         changes.changed().await.unwrap();
     };
     assert!(!told.iter().any(|entry| entry.change.detail.contains("probe")), "{told:?}");
+
+    // In a subnet of two addresses one is the bridge's and one the container's.
+    for container in ["C0w1.c1", "C0w1.c2", "C0w2.c3"] {
+        submit(Operation::DeleteContainer { container: container.parse().unwrap() }).await;
+    }
+    let small = r#"{ "Network": "11.0.0.0/8", "SubnetLen": 30, "Backend": { "Type": "vxlan", "VNI": 7 } }"#;
+    let config = serde_json::from_str(small).unwrap();
+    submit(Operation::SetFlannel { cluster: "C0".parse().unwrap(), config }).await;
+    let container = "C0w1.c1".parse().unwrap();
+    submit(Operation::CreateContainer { container, labels: [].into(), command: Vec::new() }).await;
+    let full = refused(chapter.check("probes-everywhere", None).await, Code::Limit);
+    assert!(full.contains("no address is free"), "{full}");
     clean(&bench).await;
 }
 

@@ -75,7 +75,7 @@ impl Session {
     pub(crate) fn with_ways(mut self, trials: &Trials) -> Session {
         for (task, files) in trials {
             if let Some((_, script)) = files.iter().find(|(name, _)| name.starts_with("second")) {
-                let shown = script.trim().chars().filter(|&c| c == '\n' || !c.is_control()).collect();
+                let shown = script.trim().chars().filter(|&c| c == '\n' || knetsim_lab::is_plain(c)).collect();
                 self.ways.insert(task.clone(), shown);
             }
         }
@@ -313,7 +313,7 @@ mod tests {
     fn a_solution_that_was_asked_for_is_shown_as_an_answer_or_as_commands() {
         let files = |name: &str, text: &str| BTreeMap::from([(name.to_owned(), text.to_owned())]);
         let trials = [
-            ("make".to_owned(), files("second.sh", "# on: box\n\u{1b}[2Jip netns add blue\n")),
+            ("make".to_owned(), files("second.sh", "# on: box\n\u{1b}[2J\u{202e}ip netns add blue\n")),
             ("address".to_owned(), files("near-miss.sh", "true")),
         ];
         let mut session = sample::session().with_ways(&trials.into());

@@ -12,8 +12,8 @@ use super::wit::probe::{self, Host, HostProber, HttpReply, PingResult, TcpResult
 use super::{State, name};
 use crate::grants::{Grant, Phase};
 
-/// A target that the lab may send from, and where from it is sent.
-pub struct Prober(Target, Source);
+/// Where the lab may send from.
+pub struct Prober(Source);
 
 impl Host for State {
     async fn open(&mut self, target: String) -> Result<Resource<Prober>, Failure> {
@@ -24,20 +24,20 @@ impl Host for State {
             Phase::Check { .. } => Source::Beside(Arc::new(self.emulator()?.beside(&target).await?)),
             _ => {
                 self.emulator()?.namespace(&target)?;
-                Source::At(target.clone())
+                Source::At(target)
             }
         };
-        self.hand_out(Prober(target, source))
+        self.hand_out(Prober(source))
     }
 }
 
 impl HostProber for State {
     fn target(&mut self, this: Resource<Prober>) -> wasmtime::Result<String> {
-        Ok(self.handle(&this)?.0.to_string())
+        Ok(self.handle(&this)?.0.target().to_string())
     }
 
     async fn ping(&mut self, this: Resource<Prober>, to: String, tries: probe::Tries) -> Result<PingResult, Failure> {
-        let from = self.handle(&this)?.1.clone();
+        let from = self.handle(&this)?.0.clone();
         let to = self.address(&to)?;
         let ping = self.emulator()?.ping(&from, to, checked(tries)?).await?;
         let (address, error) = (to.to_string(), ping.error);
@@ -51,7 +51,7 @@ impl HostProber for State {
         port: u16,
         tries: probe::Tries,
     ) -> Result<TcpResult, Failure> {
-        let from = self.handle(&this)?.1.clone();
+        let from = self.handle(&this)?.0.clone();
         let to = self.address(&to)?;
         let tcp = self.emulator()?.connect(&from, SocketAddr::from((to, port)), checked(tries)?).await?;
         let (address, error) = (to.to_string(), tcp.error);
@@ -67,7 +67,7 @@ impl HostProber for State {
         host: Option<String>,
         timeout_ms: u32,
     ) -> Result<HttpReply, Failure> {
-        let from = self.handle(&this)?.1.clone();
+        let from = self.handle(&this)?.0.clone();
         let to = SocketAddr::from((self.address(&to)?, port));
         let within = timeout(timeout_ms)?;
         if !path.starts_with('/') {
