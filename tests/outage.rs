@@ -11,10 +11,15 @@ use serde_json::Value;
 /// How long etcd is away.
 const AWAY: Duration = Duration::from_secs(60);
 
-/// Two clusters: `C0` loses its etcd because it is stopped, `C1` because its links are down.
+/// Two clusters: `C0` loses its etcd because it is stopped, `C1` because its links are down. `C0` has three subnets, so
+/// that a third worker draws another's where it may.
 const TOPOLOGY: &str = "
 clusters:
-  C0: { workers: 2, containers: { c1: { worker: C0w1 }, c2: { worker: C0w2 } } }
+  C0:
+    flannel:
+      { Network: 11.0.0.0/8, SubnetLen: 20, SubnetMin: 11.10.0.0, SubnetMax: 11.10.32.0, Backend: { Type: vxlan, VNI: 100 } }
+    workers: 2
+    containers: { c1: { worker: C0w1 }, c2: { worker: C0w2 } }
   C1: { workers: 2, containers: { c1: { worker: C1w1 }, c2: { worker: C1w2 } } }
 ";
 
@@ -93,6 +98,17 @@ impl Outage {
         assert!(!self.exec("base", &["ip", "-br", "link"]).contains(&worker));
         assert!(!self.exec("base", &["ls", "/tmp/knetsim"]).contains(&worker));
         assert!(!self.exec("base", &["ps", "-eo", "args"]).contains(&worker));
+    }
+}
+
+impl Drop for Outage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for node in ["C0w1", "C0w2", "C0w3", "C1w1", "C1w2", "C1w3"] {
+                let logs = self.knetsim.run(&["logs", node, "--name", "outage"]).stdout;
+                eprintln!("{node}:\n{}", String::from_utf8_lossy(&logs));
+            }
+        }
     }
 }
 

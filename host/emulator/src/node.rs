@@ -1,11 +1,13 @@
 //! Nodes and clusters: made, deleted, changed.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cap_std::fs::Dir;
 use futures::future::{join_all, try_join, try_join_all};
+use ipnet::Ipv4Net;
 use knetsim_cni::Runtime;
 use knetsim_daemon::{Daemon, DaemonSpec, Restart};
 use knetsim_kernel::netlink::Netlink;
@@ -133,6 +135,7 @@ impl Emulator {
                 files: folder()?,
                 etcd: Etcd::new(&node.place.netns, &cluster.members).await.map_err(|error| failed(&error))?,
                 names: self.node_names(),
+                held: self.held_subnets(&cluster.plan.name),
                 clock: Clock::default(),
             };
             let agent = Agent::start(spec, AGENT_READY).await;
@@ -165,6 +168,16 @@ impl Emulator {
     fn node_names(&self) -> Arc<dyn Fn(Ipv4Addr) -> Option<NodeName> + Send + Sync> {
         let inner = Arc::downgrade(&self.inner);
         Arc::new(move |address| Emulator { inner: inner.upgrade()? }.state().node_at(address))
+    }
+
+    /// The subnets that a cluster's workers work with, for those that must not keep this alive.
+    fn held_subnets(&self, cluster: &ClusterName) -> Arc<dyn Fn() -> BTreeSet<Ipv4Net> + Send + Sync> {
+        let (inner, cluster) = (Arc::downgrade(&self.inner), cluster.clone());
+        Arc::new(move || {
+            let Some(inner) = inner.upgrade() else { return BTreeSet::new() };
+            let agents = Emulator { inner }.state().agents(&cluster);
+            agents.iter().filter_map(|agent| agent.state().subnet).collect()
+        })
     }
 
     /// Enters joined scratch nodes: nothing runs there.

@@ -41,6 +41,9 @@ pub struct AgentSpec {
     pub etcd: Etcd,
     /// For messages: which node has an address of the underlay.
     pub names: Arc<dyn Fn(Ipv4Addr) -> Option<NodeName> + Send + Sync>,
+    /// The subnets that agents of the cluster work with. Where etcd was away for a lease's whole time, it has
+    /// forgotten leases whose nodes go on; a node that joins just then must not draw one of theirs.
+    pub held: Arc<dyn Fn() -> BTreeSet<Ipv4Net> + Send + Sync>,
     /// By which leases are renewed: `Clock::default()`.
     pub clock: Clock,
 }

@@ -122,7 +122,8 @@ impl Inner {
         let (min, max) = (config.effective_subnet_min(), config.effective_subnet_max());
         for _ in 0..TRIES {
             let found = etcd.leases().await?;
-            let choice = choose(config, &found.leases, public_ip, previous, |number| fastrand::usize(..number));
+            let held = (self.spec.held)();
+            let choice = choose(config, &found.leases, &held, public_ip, previous, |number| fastrand::usize(..number));
             for unfit in found.leases.iter().filter(|lease| lease.value.public_ip == public_ip) {
                 if choice != Choice::Keep(unfit.subnet) {
                     let what = format!("Found lease ({}) for current IP ({public_ip})", unfit.subnet);

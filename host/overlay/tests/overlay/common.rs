@@ -172,6 +172,7 @@ impl Cluster {
             files: Dir::open_ambient_dir(&files, ambient_authority()).unwrap(),
             etcd: Etcd::new(&namespace, &members).await.unwrap(),
             names: Arc::new(|address| format!("C0w{}", address.octets()[3]).parse().ok()),
+            held: Arc::new(std::collections::BTreeSet::new),
             clock: Clock::default(),
         };
         (namespace, spec)
