@@ -140,6 +140,7 @@ fn requests_are_led_by_host_and_path() {
             { path: /one, type: exact, backend: "100.64.10.2:80" },
             { path: /bare, backend: "a:80", rewrite: / },
             { path: /new, backend: "a:80", rewrite: /x/y },
+            { path: /all, backend: "a:80", rewrite: "/it's;all", drop_rest: true },
             { host: shop.example, path: /in, backend: "a:80" },
             { host: "*.shop.example", path: /, backend: "a:80", rewrite: /any },
         ] }"#,
@@ -158,6 +159,8 @@ fn requests_are_led_by_host_and_path() {
         ("x", "/bare/1/2", "B1 /1/2"),
         ("x", "/new", "B1 /x/y"),
         ("x", "/new/1", "B1 /x/y/1"),
+        ("x", "/all", "B1 /it's;all"),
+        ("x", "/all/1/2", "B1 /it's;all"),
         ("shop.example", "/in/side", "B1 /in/side"),
         ("SHOP.example:8001", "/in", "B1 /in"),
         ("shop.example", "/one/", "B2 /one/"),
@@ -177,6 +180,57 @@ fn requests_are_led_by_host_and_path() {
     });
     assert!(logged.contains("to=100.64.10.1:80"), "{logged}");
     assert!(scene.ok(&["logs", "C0w1"]).contains("==> ingress-web.access <=="));
+}
+
+#[test]
+fn a_kubernetes_object_is_an_ingress_too() {
+    let scene = Scene::up(SERVED);
+    scene.listening(&["C0.b1", "C0.b2"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ingress.yaml");
+    let create = ["create", "ingress", "--worker", "C0w1", "--port", "8001", "-f", file.to_str().unwrap()];
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    let object = r#"
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: web
+  annotations:
+    nginx.ingress.kubernetes.io/rewrite-target: /$2
+spec:
+  rules:
+    - http:
+        paths:
+          - path: /svc1(/|$)(.*)
+            pathType: ImplementationSpecific
+            backend: { service: { name: a, port: { number: 80 } } }
+    - host: shop.example
+      http:
+        paths:
+          - path: /two(/|$)(.*)
+            pathType: ImplementationSpecific
+            backend: { service: { name: b, port: { number: 80 } } }
+"#;
+    write(&object.replace("name: b", "name: none"));
+    assert!(scene.knetsim.fails(3, &create).contains("none"));
+    write(&object.replace("kind: Ingress", "kind: Service"));
+    let wrong = scene.knetsim.fails(2, &create);
+    assert!(wrong.contains("kind: Ingress") && wrong.contains("Service"), "{wrong}");
+    write(object);
+    scene.ok(&create);
+    assert_eq!(scene.led("x", "/svc1/one"), "B1 /one");
+    assert_eq!(scene.led("shop.example", "/two"), "B2 /");
+    assert_eq!(scene.led("x", "/two"), "404");
+    // A target without groups takes the place of the whole path.
+    write(
+        &object
+            .replace("target: /$2", "target: /all")
+            .replace("(/|$)(.*)", "")
+            .replace("ImplementationSpecific", "Prefix"),
+    );
+    scene.ok(&[&create[..], &["--replace"]].concat());
+    assert_eq!(scene.led("x", "/svc1/one"), "B1 /all");
+    assert!(scene.ok(&["inspect", "-o", "name"]).contains("C0.web"));
 }
 
 #[test]

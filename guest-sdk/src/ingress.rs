@@ -110,7 +110,7 @@ impl IngressOptions {
 
     fn entry(mut self, path: String, path_type: &str, backend: String) -> Self {
         let path_type = path_type.to_owned();
-        self.spec.paths.push(IngressPath { host: None, path, path_type, backend, rewrite: None });
+        self.spec.paths.push(IngressPath { host: None, path, path_type, backend, rewrite: None, drop_rest: false });
         self
     }
 
@@ -128,6 +128,15 @@ impl IngressOptions {
     pub fn rewritten_to(mut self, path: impl Into<String>) -> Self {
         if let Some(last) = self.spec.paths.last_mut() {
             last.rewrite = Some(path.into());
+        }
+        self
+    }
+
+    /// What stands behind the path that was said last is dropped where it is rewritten.
+    #[must_use]
+    pub fn dropping_the_rest(mut self) -> Self {
+        if let Some(last) = self.spec.paths.last_mut() {
+            last.drop_rest = true;
         }
         self
     }

@@ -93,31 +93,36 @@ fn locations<'a>(
     backends: &Backends,
     default: Option<&Backend>,
 ) -> BTreeMap<String, String> {
-    let address = |backend: &Backend| backends.get(backend).map_or_else(String::new, ToString::to_string);
-    let everything =
-        default.map_or_else(|| "return 404".to_owned(), |backend| format!("proxy_pass http://{}", address(backend)));
+    let pass = |backend: &Backend, path: &str| {
+        let address = backends.get(backend).map_or_else(String::new, ToString::to_string);
+        format!("proxy_pass \"http://{address}{path}\"")
+    };
+    let everything = default.map_or_else(|| "return 404".to_owned(), |backend| pass(backend, ""));
     let mut found = BTreeMap::from([("/".to_owned(), everything)]);
     let (prefixes, exact): (Vec<_>, Vec<_>) = paths.partition(|path| path.path_type == PathType::Prefix);
     for path in prefixes {
-        let to = format!("proxy_pass http://{}", address(&path.backend));
         // nginx compares letter by letter, so the slash belongs to it; the path without it is another location.
         let (whole, below) = match path.rewrite.as_deref() {
             None => (String::new(), String::new()),
             Some("/") => ("/".to_owned(), "/".to_owned()),
             Some(rewrite) => (rewrite.to_owned(), format!("{}/", rewrite.trim_end_matches('/'))),
         };
+        let to_below = match path.drop_rest {
+            false => pass(&path.backend, &below),
+            true => format!("rewrite ^ \"{whole}\" break; {}", pass(&path.backend, "")),
+        };
         match path.prefix() {
-            "" => drop(found.insert("/".to_owned(), to + &below)),
+            "" => drop(found.insert("/".to_owned(), to_below)),
             prefix => {
-                found.insert(format!("= \"{prefix}\""), to.clone() + &whole);
-                found.insert(format!("\"{prefix}/\""), to + &below);
+                found.insert(format!("= \"{prefix}\""), pass(&path.backend, &whole));
+                found.insert(format!("\"{prefix}/\""), to_below);
             }
         }
     }
     // After the prefixes: where both are the same path, this one counts.
     for path in exact {
         let rewrite = path.rewrite.as_deref().unwrap_or_default();
-        found.insert(format!("= \"{}\"", path.path), format!("proxy_pass http://{}{rewrite}", address(&path.backend)));
+        found.insert(format!("= \"{}\"", path.path), pass(&path.backend, rewrite));
     }
     found
 }
@@ -173,7 +178,7 @@ mod tests {
             }
         }
         let to = best.unwrap().1.trim_end_matches("; }");
-        to.trim_start_matches("proxy_pass http://100.64.0.").to_owned()
+        to.replace("proxy_pass \"http://100.64.0.", "").trim_end_matches('"').to_owned()
     }
 
     #[test]
@@ -246,6 +251,10 @@ mod tests {
         ] {
             assert_eq!(goes_to(&text, "x", asked), to, "{asked}");
         }
+        let mut whole = spec(&["/a=10.0.0.1:80/x;y"], &[], None);
+        whole.paths[0].drop_rest = true;
+        assert_eq!(goes_to(&written(&whole), "x", "/a"), "1:80/x;y");
+        assert_eq!(goes_to(&written(&whole), "x", "/a/1"), "rewrite ^ \"/x;y\" break; 1:80");
         let root = written(&spec(&["/=10.0.0.1:80/x"], &[], None));
         assert_eq!(goes_to(&root, "x", "/1"), "1:80/x/");
     }

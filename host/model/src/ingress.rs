@@ -72,6 +72,9 @@ pub struct IngressPath {
     /// What the backend sees in place of the path: with `/`, a request for /svc1/a becomes one for /a.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<String>,
+    /// Whether what stands behind `path` is dropped: with `rewrite: /`, a request for /svc1/a becomes one for /, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drop_rest: bool,
 }
 
 /// What of a request's path has to be the same.
@@ -200,7 +203,7 @@ impl FromStr for Backend {
 }
 
 impl fmt::Display for IngressPath {
-    /// As [`IngressPath::from_str`] reads it, for one that is a prefix.
+    /// As [`IngressPath::from_str`] reads it, for one that is a prefix and keeps the rest.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(host) = &self.host {
             write!(f, "{host}")?;
@@ -224,6 +227,7 @@ impl FromStr for IngressPath {
             path_type: PathType::Prefix,
             backend: backend.parse()?,
             rewrite: (!rewrite.is_empty()).then(|| rewrite.to_owned()),
+            drop_rest: false,
         })
     }
 }
@@ -262,6 +266,10 @@ impl IngressSpec {
         for path in &self.paths {
             check_path(&path.path)?;
             path.rewrite.as_deref().map_or(Ok(()), check_path)?;
+            if path.drop_rest && (path.rewrite.is_none() || path.path_type == PathType::Exact) {
+                let what = "its drop_rest is for a prefix with a rewrite";
+                return Err(format!("path {}: {what}: give it both, or leave it out", path.path));
+            }
             if !seen.insert(path.identity()) {
                 let host = path.host.as_ref().map(|host| format!(" of host {host}")).unwrap_or_default();
                 return Err(format!("its path {}{host} is there twice", path.path));
@@ -333,6 +341,12 @@ mod tests {
     fn what_makes_no_sense_is_refused() {
         assert_eq!(spec(&["/a=web:80", "x.y/a=web:80", "/a/b=web:80"]).validate(), Ok(()));
         let exact = IngressPath { path_type: PathType::Exact, ..path("/a=web:80") };
+        let dropping = |text: &str| {
+            let mut spec = spec(&[text]);
+            spec.paths[0].drop_rest = true;
+            spec
+        };
+        assert_eq!(dropping("/a=web:80/b").validate(), Ok(()));
         let mut both = spec(&["/a=web:80"]);
         both.paths.push(exact);
         assert_eq!(both.validate(), Ok(()));
@@ -347,6 +361,7 @@ mod tests {
             (spec(&["/a%2f=web:80"]), "take letters"),
             (spec(&["/a\";}=web:80"]), "take letters"),
             (spec(&["/a=web:80/$x"]), "take letters"),
+            (dropping("/a=web:80"), "/a: its drop_rest"),
             (IngressSpec { timeout: Some(0), ..spec(&["/=web:80"]) }, "timeout"),
             (IngressSpec { connect_timeout: Some(76), ..spec(&["/=web:80"]) }, "connect_timeout"),
         ] {

@@ -9,6 +9,7 @@ pub mod event;
 pub mod flannel;
 pub mod ingress;
 pub mod inventory;
+pub mod manifest;
 pub mod names;
 pub mod observe;
 pub mod operation;

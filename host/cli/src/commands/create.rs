@@ -5,8 +5,9 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use knetsim_model::ingress::{Backend, IngressPath, IngressSpec, PathType};
+use knetsim_model::manifest::IngressManifest;
 use knetsim_model::service::{Endpoint, ServicePort, ServiceSpec};
-use knetsim_model::{ClusterName, ContainerRef, IngressRef, NodeName, Operation, ServiceRef};
+use knetsim_model::{ClusterName, ContainerRef, Failure, IngressRef, NodeName, Operation, ServiceRef};
 
 use crate::{commands::submit, completion, topology};
 
@@ -20,7 +21,8 @@ Examples:
   knetsim create service C0.web --port 80:8000 --selector app=web
   knetsim create service C0.slides --vip 100.64.10.1 c2 c3
   knetsim create ingress C0.grp1 --worker C0w1 --port 8001 --path /svc1=100.64.11.1:8000
-  knetsim create ingress C0.shop --worker C0w2 --port 80 --path shop.example/api=api:80/ --default web:80";
+  knetsim create ingress C0.shop --worker C0w2 --port 80 --path shop.example/api=api:80/ --default web:80
+  knetsim create ingress --worker C0w1 --port 8001 -f ingress.yaml";
 
 /// Make a cluster, a worker, a scratch node, a container, a service or an ingress
 #[derive(Debug, clap::Args)]
@@ -108,9 +110,14 @@ impl From<Service> for Operation {
 /// nginx on a worker, which leads requests to services by their host and path
 #[derive(Debug, clap::Args)]
 struct Ingress {
-    /// Its name with the cluster, such as C0.grp1
-    #[arg(value_name = "CLUSTER.NAME")]
-    ingress: IngressRef,
+    /// Its name with the cluster, such as C0.grp1; left out beside a file, the object's name in the worker's cluster
+    #[arg(value_name = "CLUSTER.NAME", required_unless_present = "file")]
+    ingress: Option<IngressRef>,
+    /// A Kubernetes Ingress object in YAML or JSON, which says the paths and, by ingress-nginx's annotations, timeouts
+    /// and limits; - reads standard input
+    #[arg(short, long, value_name = "FILE",
+          conflicts_with_all = ["paths", "exact", "default", "connect_timeout", "timeout", "max_body"])]
+    file: Option<PathBuf>,
     /// The worker that it runs on
     #[arg(short, long, value_name = "WORKER", add = completion::nodes())]
     worker: NodeName,
@@ -119,7 +126,7 @@ struct Ingress {
     port: u16,
     /// Requests for that path, or below it, go to that service or address. With a path behind, such as /svc1=web:80/,
     /// it stands in place of the path that was asked for
-    #[arg(long = "path", value_name = "[HOST]PATH=BACKEND:PORT[PATH]", required_unless_present_any = ["exact", "default"])]
+    #[arg(long = "path", value_name = "[HOST]PATH=BACKEND:PORT[PATH]", required_unless_present_any = ["exact", "default", "file"])]
     paths: Vec<IngressPath>,
     /// The same for that path alone, not below it
     #[arg(long, value_name = "[HOST]PATH=BACKEND:PORT[PATH]")]
@@ -141,15 +148,43 @@ struct Ingress {
     replace: bool,
 }
 
-impl From<Ingress> for Operation {
-    fn from(asked: Ingress) -> Self {
-        let Ingress { ingress, worker, port, mut paths, exact, default, connect_timeout, timeout, max_body, replace } =
-            asked;
-        paths.extend(exact.into_iter().map(|path| IngressPath { path_type: PathType::Exact, ..path }));
-        let spec = IngressSpec { worker, port, paths, default, connect_timeout, timeout, max_body };
-        Operation::CreateIngress { ingress, spec, replace }
+impl Ingress {
+    fn operation(self) -> anyhow::Result<Operation> {
+        let Ingress {
+            ingress,
+            file,
+            worker,
+            port,
+            mut paths,
+            exact,
+            default,
+            connect_timeout,
+            timeout,
+            max_body,
+            replace,
+        } = self;
+        let (name, spec) = match file {
+            None => {
+                paths.extend(exact.into_iter().map(|path| IngressPath { path_type: PathType::Exact, ..path }));
+                (None, IngressSpec { worker, port, paths, default, connect_timeout, timeout, max_body })
+            }
+            Some(file) => {
+                let object: IngressManifest = topology::read_yaml(&file, MANIFEST)?;
+                let name = worker.cluster().map(|cluster| IngressRef { cluster, name: object.name().clone() });
+                let spec = object.into_spec(worker, port);
+                let wrong = |why| Failure::invalid(format!("{}: {why}", topology::name_of(&file)));
+                (name, spec.map_err(wrong)?)
+            }
+        };
+        let unnamed =
+            || Failure::invalid(format!("an ingress runs on a worker, such as C0w1, and not on {}", spec.worker));
+        let ingress = ingress.or(name).ok_or_else(unnamed)?;
+        Ok(Operation::CreateIngress { ingress, spec, replace })
     }
 }
+
+/// What to do about an error in a Kubernetes object.
+const MANIFEST: &str = "the file holds one object: `kind: Ingress`, `apiVersion: networking.k8s.io/v1`";
 
 pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     let operations = match args.what {
@@ -166,7 +201,7 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
             containers.into_iter().map(create).collect()
         }
         What::Service(service) => vec![service.into()],
-        What::Ingress(ingress) => vec![ingress.into()],
+        What::Ingress(ingress) => vec![ingress.operation()?],
     };
     submit(name, operations)
 }

@@ -106,7 +106,9 @@ impl TryFrom<types::IngressPath> for IngressPath {
             }
         };
         let host = path.host.as_deref().map(name).transpose()?;
-        Ok(IngressPath { host, path: path.path, path_type, backend: name(&path.backend)?, rewrite: path.rewrite })
+        let backend = name(&path.backend)?;
+        let types::IngressPath { path, rewrite, drop_rest, .. } = path;
+        Ok(IngressPath { host, path, path_type, backend, rewrite, drop_rest })
     }
 }
 
@@ -122,6 +124,7 @@ impl From<IngressPath> for types::IngressPath {
             path_type: path_type.to_owned(),
             backend: path.backend.to_string(),
             rewrite: path.rewrite,
+            drop_rest: path.drop_rest,
         }
     }
 }
