@@ -111,3 +111,8 @@ fn container_to_container() {
 fn services() {
     course("labs/c3");
 }
+
+#[test]
+fn ingress() {
+    course("labs/c4");
+}

@@ -1,0 +1,5 @@
+# on: base
+# From where all processes can be seen, both at once.
+pkill -f '[k]netsim serve S2-'
+sleep 0.2
+nsenter --net -t "$(pgrep -f '^knetsim: C0e1 *$')" curl -s 10.0.0.3:8001/svc2
