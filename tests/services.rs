@@ -114,7 +114,7 @@ fn server(worker: &str, name: &str) -> String {
     format!("{{ worker: {worker}, labels: {{ app: web }}, command: {command} }}")
 }
 
-fn topology() -> String {
+fn topology(layout: &str) -> String {
     format!(
         "
 clusters:
@@ -127,11 +127,11 @@ clusters:
       b2: {}
       b3: {}
     services:
-      web: {{ vip: 100.64.10.1, ports: [{{ port: 80, target: 8000 }}, {{ port: 80, target: 8000, protocol: udp }}], selector: {{ app: web }} }}
+      web: {{ layout: {layout}, vip: 100.64.10.1, ports: [{{ port: 80, target: 8000 }}, {{ port: 80, target: 8000, protocol: udp }}], selector: {{ app: web }} }}
       all: {{ vip: 100.64.10.2, endpoints: [b1, b2, b3] }}
-      near: {{ vip: 100.64.10.3, ports: [{{ port: 80, target: 8000 }}], endpoints: [b1] }}
+      near: {{ layout: {layout}, vip: 100.64.10.3, ports: [{{ port: 80, target: 8000 }}], endpoints: [b1] }}
       sticky: {{ vip: 100.64.10.4, ports: [{{ port: 80, target: 8000 }}], selector: {{ app: web }}, affinity: 60 }}
-      none: {{ vip: 100.64.10.5, ports: [{{ port: 80 }}], selector: {{ app: nothing }} }}
+      none: {{ layout: {layout}, vip: 100.64.10.5, ports: [{{ port: 80 }}], selector: {{ app: nothing }} }}
 ",
         server("C0w1", "b1"),
         server("C0w2", "b2"),
@@ -151,7 +151,20 @@ fn chance(seen: &Seen) -> f64 {
 
 #[test]
 fn from_everywhere_to_everywhere() {
-    let scene = Scene::up(&topology());
+    everywhere(&Scene::up(&topology("chains")));
+}
+
+#[test]
+fn from_everywhere_to_everywhere_by_maps() {
+    let scene = Scene::up(&topology("maps"));
+    let rules = scene.exec("C0w1", &["nft", "list", "table", "ip", "kube-proxy"]);
+    assert!(rules.contains("map @endpoints-3") && !rules.contains("default/web"), "{rules}");
+    everywhere(&scene);
+    let refused = ["create", "service", "C0.odd", "--port", "80", "--maps", "--affinity=9", "b1"];
+    assert!(scene.knetsim.fails(2, &refused).contains("--affinity"));
+}
+
+fn everywhere(scene: &Scene) {
     scene.listening(&["C0.b1", "C0.b2", "C0.b3"]);
     // Containers on any worker, workers, and endpoints themselves (to themselves, too).
     for from in ["C0.c1", "C0.c2", "C0w1", "C0w2", "C0w3", "C0.b1", "C0.b3"] {
@@ -202,7 +215,7 @@ fn from_everywhere_to_everywhere() {
 
 #[test]
 fn endpoints_come_and_go() {
-    let scene = Scene::up(&topology());
+    let scene = Scene::up(&topology("chains"));
     scene.listening(&["C0.b1", "C0.b2", "C0.b3"]);
     // A connection that lasts: each line is answered by the endpoint that was chosen at first.
     let talk = r#"

@@ -100,6 +100,8 @@ const BY_HAND: [Source; 4] = [
 
 const CHANGE_AT_10: Source = Source("services", "change_10_ms");
 const CONNECT_AT_10: Source = Source("services", "connect_10_us");
+const MAPS_CHANGE_AT_10: Source = Source("services", "maps_change_10_ms");
+const MAPS_CONNECT_AT_10: Source = Source("services", "maps_connect_10_us");
 
 pub(crate) const ROWS: &[Row] = &[
     row("underlay 2 x (2 + 3): netlink floor", FLOOR, "ms", Goal::None),
@@ -128,6 +130,17 @@ pub(crate) const ROWS: &[Row] = &[
     row("  one of 5000", Source("services", "change_5000_ms"), "ms", Goal::TimesAtMost(CHANGE_AT_10, 2.0)),
     row("a new connection to one of 10 services", CONNECT_AT_10, "us", Goal::None),
     row("  to one of 5000", Source("services", "connect_5000_us"), "us", Goal::TimesAtMost(CONNECT_AT_10, 1.3)),
+    row("1000 services by maps, from nothing", Source("services", "maps_from_nothing_ms"), "ms", Goal::None),
+    row("one of 10 by maps loses an endpoint", MAPS_CHANGE_AT_10, "ms", Goal::None),
+    row("  one of 1000", Source("services", "maps_change_1000_ms"), "ms", Goal::TimesAtMost(MAPS_CHANGE_AT_10, 2.0)),
+    row("  one of 5000", Source("services", "maps_change_5000_ms"), "ms", Goal::TimesAtMost(MAPS_CHANGE_AT_10, 2.0)),
+    row("a new connection to one of 10 by maps", MAPS_CONNECT_AT_10, "us", Goal::None),
+    row(
+        "  to one of 5000",
+        Source("services", "maps_connect_5000_us"),
+        "us",
+        Goal::TimesAtMost(MAPS_CONNECT_AT_10, 1.3),
+    ),
     row("throughput on one worker: by hand", BY_HAND[0], "Gb/s", Goal::None),
     row("  knetsim", Source("path", "ours_one_worker_gbps"), "Gb/s", Goal::TimesAtLeast(BY_HAND[0], 0.95)),
     row("throughput over VXLAN: by hand", BY_HAND[1], "Gb/s", Goal::None),

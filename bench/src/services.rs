@@ -1,4 +1,5 @@
-//! Services: programmed from nothing, one changed among few and among many, and what a new connection takes.
+//! Services: programmed from nothing, one changed among few and among many, and what a new connection takes; in
+//! kube-proxy's layout and by maps.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use knetsim_emulator::Emulator;
-use knetsim_model::service::{Endpoint, ServiceSpec};
+use knetsim_model::service::{Endpoint, Layout, ServiceSpec};
 use knetsim_model::topology::{ClusterSpec, Topology};
 use knetsim_model::{ClusterName, Operation, Owner, Target, underlay};
 
@@ -26,29 +27,32 @@ const PORT: u16 = 80;
 pub(crate) fn services() -> Result<Figures> {
     in_sandbox(async |emulator, _| {
         let mut figures = Figures::new();
-        apply(&emulator, 0).await?;
+        apply(&emulator, 0, Layout::Chains).await?;
         let (client, server) = (space(&emulator, "C0w1.c1")?, space(&emulator, "C0w1.c2")?);
         let (_, address) = measured(&emulator)?;
         let path = Path { client: &client, server: &server, address };
-        for count in [10, 1000, 5000] {
-            if count == 1000 {
-                apply(&emulator, 0).await?;
+        for (layout, of) in [(Layout::Chains, ""), (Layout::Maps, "maps_")] {
+            for count in [10, 1000, 5000] {
+                if count != 5000 {
+                    apply(&emulator, 0, layout).await?;
+                }
+                let start = Instant::now();
+                apply(&emulator, count, layout).await?;
+                if count == 1000 {
+                    figures.insert(format!("{of}from_nothing_ms"), millis(start.elapsed()));
+                }
+                figures.insert(format!("{of}change_{count}_ms"), change(&emulator, layout).await?);
+                let (vip, _) = measured(&emulator)?;
+                let connection = path.connections(SocketAddr::from((vip, PORT)), PORT)?;
+                figures.insert(format!("{of}connect_{count}_us"), connection);
             }
-            let start = Instant::now();
-            apply(&emulator, count).await?;
-            if count == 1000 {
-                figures.insert("from_nothing_ms".to_owned(), millis(start.elapsed()));
-            }
-            figures.insert(format!("change_{count}_ms"), change(&emulator).await?);
-            let (vip, _) = measured(&emulator)?;
-            figures.insert(format!("connect_{count}_us"), path.connections(SocketAddr::from((vip, PORT)), PORT)?);
         }
         Ok(figures)
     })
 }
 
 /// Makes it two containers and that many services, by one operation. The first, `s0`, leads to the second container.
-async fn apply(emulator: &Emulator, services: usize) -> Result<()> {
+async fn apply(emulator: &Emulator, services: usize, layout: Layout) -> Result<()> {
     let mut text =
         String::from(r#"{"workers":1,"containers":{"c1":{"worker":"C0w1"},"c2":{"worker":"C0w1"}},"services":{"#);
     for number in 0..services {
@@ -61,8 +65,9 @@ async fn apply(emulator: &Emulator, services: usize) -> Result<()> {
         let comma = if number == 0 { "" } else { "," };
         write!(
             text,
-            r#"{comma}"s{number}":{{"ports":[{{"port":{PORT}}}],"endpoints":{}}}"#,
-            serde_json::to_string(&endpoints)?
+            r#"{comma}"s{number}":{{"ports":[{{"port":{PORT}}}],"endpoints":{},"layout":{}}}"#,
+            serde_json::to_string(&endpoints)?,
+            serde_json::to_string(&layout)?
         )?;
     }
     let cluster: ClusterSpec = serde_json::from_str(&(text + "}}"))?;
@@ -71,7 +76,7 @@ async fn apply(emulator: &Emulator, services: usize) -> Result<()> {
 }
 
 /// The median of one service's losing an endpoint and getting it back.
-async fn change(emulator: &Emulator) -> Result<f64> {
+async fn change(emulator: &Emulator, layout: Layout) -> Result<f64> {
     let mut times = Vec::new();
     for turn in 0..CHANGES {
         let endpoints = (0..ENDPOINTS - turn % 2).map(|endpoint| {
@@ -80,6 +85,7 @@ async fn change(emulator: &Emulator) -> Result<f64> {
         let spec = ServiceSpec {
             ports: vec![PORT.to_string().parse()?],
             endpoints: endpoints.collect(),
+            layout,
             ..ServiceSpec::default()
         };
         let operation = Operation::CreateService { service: "C0.s1".parse()?, spec, replace: true };

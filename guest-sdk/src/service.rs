@@ -89,8 +89,14 @@ impl Default for ServiceOptions {
 impl ServiceOptions {
     /// The lowest address that is free, every port and ICMP; endpoints are to be said.
     pub fn new() -> Self {
-        let spec =
-            ServiceSpec { vip: None, ports: Vec::new(), selector: Vec::new(), endpoints: Vec::new(), affinity: None };
+        let spec = ServiceSpec {
+            vip: None,
+            ports: Vec::new(),
+            selector: Vec::new(),
+            endpoints: Vec::new(),
+            affinity: None,
+            maps: false,
+        };
         ServiceOptions { spec }
     }
 
@@ -136,6 +142,14 @@ impl ServiceOptions {
     #[must_use]
     pub fn affinity(mut self, within: Duration) -> Self {
         self.spec.affinity = Some(u32::try_from(within.as_secs()).unwrap_or(u32::MAX));
+        self
+    }
+
+    /// Programmed by entries of maps and not by chains as kube-proxy does: a change costs the same among any number of
+    /// services. With ports and without affinity only.
+    #[must_use]
+    pub fn by_maps(mut self) -> Self {
+        self.spec.maps = true;
         self
     }
 }

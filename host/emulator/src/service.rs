@@ -36,8 +36,8 @@ pub(crate) type Before = Vec<(ServiceKey, Option<Service>)>;
 
 impl Service {
     fn new(plan: Arc<ServicePlan>) -> Self {
-        let (vip, ports, affinity) = (plan.vip, plan.spec.ports.clone(), plan.spec.affinity);
-        let told = Arc::new(knetsim_services::Service { vip, ports, affinity, backends: Vec::new() });
+        let (vip, ports, affinity, layout) = (plan.vip, plan.spec.ports.clone(), plan.spec.affinity, plan.spec.layout);
+        let told = Arc::new(knetsim_services::Service { vip, ports, affinity, backends: Vec::new(), layout });
         Service { plan, last: BTreeMap::new(), told }
     }
 

@@ -40,6 +40,28 @@ pub struct ServiceSpec {
     /// For that many seconds after its last connection a client's next one goes to the same endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<u32>,
+    /// How workers program it; left out, as kube-proxy does.
+    #[serde(default, skip_serializing_if = "Layout::is_chains")]
+    pub layout: Layout,
+}
+
+/// How a service is programmed in nftables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// By chains of its own and of its endpoints, as kube-proxy does. The kernel walks through all such chains at each
+    /// change of any service.
+    #[default]
+    Chains,
+    /// By entries of maps that one rule asks for all services with so many endpoints: Kubernetes has nothing like it.
+    /// A change costs the same among any number of services. For services with ports, without affinity.
+    Maps,
+}
+
+impl Layout {
+    fn is_chains(&self) -> bool {
+        *self == Layout::Chains
+    }
 }
 
 /// A port that a service serves.
@@ -226,6 +248,9 @@ impl ServiceSpec {
             if let Some(name) = port.name.as_ref().filter(|name| !names.insert((*name).clone())) {
                 return Err(format!("two of its ports are called {name}"));
             }
+        }
+        if self.layout == Layout::Maps && (self.ports.is_empty() || self.affinity.is_some()) {
+            return Err("its layout `maps` is for services with ports and without affinity: take `chains`".to_owned());
         }
         match self.affinity {
             // As Kubernetes has it: a day at most.

@@ -179,7 +179,7 @@ impl Inner {
 
     /// Touches only what differs from before.
     async fn change(&self, there: &mut There, desired: &Arc<Desired>) -> Result<(), KernelError> {
-        let (old, new) = changed_parts(&there.desired, desired);
+        let (old, new) = changed_parts(self.spec.address, &there.desired, desired);
         let gone = lost_backends(&there.desired, desired);
         let commands = between(&old, &new);
         self.load(there.generation, &commands).await.map(|generation| there.generation = generation)?;
@@ -273,18 +273,18 @@ impl Inner {
 
 /// The whole table.
 fn whole(node: Ipv4Addr, desired: &Desired) -> Table {
-    let mut table = base(node);
+    let mut table = base(node, desired);
     for (name, service) in &desired.services {
         table.extend(part(name, service, desired.pod_network));
     }
     table
 }
 
-/// What the services that differ add, before and after.
-fn changed_parts(old: &Desired, new: &Desired) -> (Table, Table) {
+/// What is there for all and what the services that differ add, before and after.
+fn changed_parts(node: Ipv4Addr, old: &Desired, new: &Desired) -> (Table, Table) {
     let same_network = old.pod_network == new.pod_network;
     let of = |one: &Desired, other: &Desired| {
-        let mut table = Table::default();
+        let mut table = base(node, one);
         for (name, service) in &one.services {
             if !same_network || other.services.get(name) != Some(service) {
                 table.extend(part(name, service, one.pod_network));

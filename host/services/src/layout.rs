@@ -17,9 +17,10 @@ use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use knetsim_model::ServiceName;
-use knetsim_model::service::ServicePort;
+use knetsim_model::service::{Layout, ServicePort};
 use knetsim_model::underlay::SERVICES;
 
+use crate::maps;
 use crate::names::{NAMESPACE, endpoint_base, service_base};
 use crate::table::Table;
 
@@ -43,22 +44,24 @@ pub struct Service {
     pub affinity: Option<u32>,
     /// Where its connections go.
     pub backends: Vec<Ipv4Addr>,
+    /// How it is programmed.
+    pub layout: Layout,
 }
 
-const KEY: &str = "ip daddr . meta l4proto . th dport";
+pub(crate) const KEY: &str = "ip daddr . meta l4proto . th dport";
 const SERVICE_IPS: &str = "service-ips";
 const CLUSTER_IPS: &str = "cluster-ips";
 const NO_ENDPOINTS: &str = "no-endpoint-services";
 /// Not kube-proxy's.
 const ALL_PORTS: &str = "service-ips-all-ports";
 const EXTENSION: &str = "comment \"knetsim: every port and ICMP\"";
-const MARK: &str = "mark-for-masquerade";
+pub(crate) const MARK: &str = "mark-for-masquerade";
 
 /// What is there for all services together, on the node with that address.
-pub(crate) fn base(node: Ipv4Addr) -> Table {
+pub(crate) fn base(node: Ipv4Addr, desired: &Desired) -> Table {
     let mut table = Table::default();
     hooks(&mut table);
-    maps(&mut table);
+    sets(&mut table);
     table.element("nodeport-ips", node.to_string(), String::new());
     let rules = |rules: &[&str]| rules.iter().map(|rule| (*rule).to_owned()).collect();
     let mut chain = |name, chain: &[&str]| table.chain(name, None, rules(chain));
@@ -91,6 +94,7 @@ pub(crate) fn base(node: Ipv4Addr) -> Table {
     );
     let header = "comment \"helper for @no-endpoint-services / @no-endpoint-nodeports\"";
     table.chain("reject-chain", Some(header), rules(&["reject"]));
+    maps::extend(&mut table, desired);
     table
 }
 
@@ -128,7 +132,7 @@ fn hooks(table: &mut Table) {
 }
 
 /// Sets and maps, those of things to come included: a real node has them too.
-fn maps(table: &mut Table) {
+fn sets(table: &mut Table) {
     const BY_PORT: &str = "type ipv4_addr . inet_proto . inet_service : verdict";
     const BY_NODE_PORT: &str = "type inet_proto . inet_service : verdict";
     table.set("set", CLUSTER_IPS, &["type ipv4_addr", "comment \"Active ClusterIPs\""]);
@@ -160,6 +164,8 @@ pub(crate) fn part(name: &ServiceName, service: &Service, pod_network: Ipv4Net) 
             let colon = if port.name.is_empty() { "" } else { ":" };
             let whole = format!("{NAMESPACE}/{name}{colon}{}", port.name);
             table.element(NO_ENDPOINTS, key, format!(" comment \"{whole}\" : goto reject-chain"));
+        } else if service.layout == Layout::Maps {
+            maps::port(&mut table, service, &port);
         } else {
             let chain = spread(&mut table, name, service, &port, pod_network);
             table.element(SERVICE_IPS, key, format!(" : goto {chain}"));
@@ -174,11 +180,11 @@ pub(crate) fn part(name: &ServiceName, service: &Service, pod_network: Ipv4Net) 
 }
 
 /// A port as rules and names say it.
-struct Port {
+pub(crate) struct Port {
     name: String,
     /// `tcp`, `udp`; `any` where every port is meant.
-    protocol: &'static str,
-    number: u16,
+    pub(crate) protocol: &'static str,
+    pub(crate) number: u16,
     /// None where every port is meant.
     target: Option<u16>,
 }
@@ -189,6 +195,11 @@ impl Port {
         let unnamed = || if several { format!("p{}", port.port) } else { String::new() };
         let name = port.name.as_ref().map_or_else(unnamed, ToString::to_string);
         Port { name, protocol: port.protocol.as_str(), number: port.port, target: Some(port.target()) }
+    }
+
+    /// The port of its endpoints.
+    pub(crate) fn target(&self) -> u16 {
+        self.target.unwrap_or(self.number)
     }
 
     fn every() -> Self {

@@ -8,6 +8,7 @@ mod agent;
 mod difference;
 mod layout;
 mod listing;
+mod maps;
 mod names;
 mod table;
 

@@ -10,6 +10,7 @@ use knetsim_kernel::monitor::Monitor;
 use knetsim_kernel::netns::NetNs;
 use knetsim_kernel::nft;
 use knetsim_model::ServiceName;
+use knetsim_model::service::Layout;
 use knetsim_services::{Agent, AgentSpec, Desired, Service};
 use knetsim_testing::in_namespaces;
 use tokio::runtime::Builder;
@@ -43,7 +44,13 @@ fn service(number: u8, ports: &[&str], backends: &[u8]) -> Service {
         ports: ports.iter().map(|port| port.parse().unwrap()).collect(),
         affinity: None,
         backends: backends.iter().map(|number| Ipv4Addr::new(11, 10, 0, *number)).collect(),
+        layout: Layout::Chains,
     }
+}
+
+/// One by maps.
+fn mapped(number: u8, ports: &[&str], backends: &[u8]) -> Service {
+    Service { layout: Layout::Maps, ..service(number, ports, backends) }
 }
 
 fn desired<const N: usize>(services: [(&str, Service); N]) -> Arc<Desired> {
@@ -89,6 +96,10 @@ fn what_is_listed_is_what_was_programmed() {
             ("none", service(5, &["80"], &[])),
             ("nothing", service(6, &[], &[])),
             ("many", service(7, &["80"], &(2..200).collect::<Vec<_>>())),
+            ("maps", mapped(8, &["80:8000", "53/udp"], &[2, 3, 4])),
+            ("maps-too", mapped(9, &["80"], &[2, 3])),
+            ("maps-none", mapped(10, &["80"], &[])),
+            ("maps-many", mapped(11, &["80"], &(2..200).collect::<Vec<_>>())),
         ]);
         agent.program(&all).await.unwrap();
         assert_eq!(look(&agent, &namespace).await, Vec::<String>::new());
@@ -100,6 +111,7 @@ fn what_is_listed_is_what_was_programmed() {
             "update @affinity-",
             "masquerade fully-random",
             "comment \"knetsim: every port and ICMP\"",
+            "dnat to ip daddr . meta l4proto . th dport . numgen random mod 3 map @endpoints-3:",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
@@ -156,6 +168,11 @@ fn any_change_leaves_what_is_desired() {
             vec![("web", service(2, &[], &[2])), ("dns", service(1, &["53/udp"], &[4]))],
             vec![("web", service(2, &["80"], &[])), ("dns", service(1, &[], &[]))],
             vec![("dns", service(1, &["80"], &[2, 3]))],
+            vec![("web", service(1, &["80"], &[2, 3]))],
+            vec![("web", mapped(1, &["80"], &[2, 3])), ("dns", mapped(2, &["53/udp", "80"], &[2, 3]))],
+            vec![("web", mapped(1, &["80:81"], &[2, 3])), ("dns", mapped(2, &["53/udp"], &[2, 3, 4]))],
+            vec![("web", mapped(1, &["80"], &[])), ("dns", service(2, &["53/udp"], &[2, 3, 4]))],
+            vec![("web", mapped(2, &["80"], &[4]))],
             vec![("web", service(1, &["80"], &[2, 3]))],
         ] {
             let services = services.into_iter().map(|(name, service)| (name.parse().unwrap(), Arc::new(service)));

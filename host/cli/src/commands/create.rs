@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use knetsim_model::ingress::{Backend, IngressPath, IngressSpec, PathType};
 use knetsim_model::manifest::IngressManifest;
-use knetsim_model::service::{Endpoint, ServicePort, ServiceSpec};
+use knetsim_model::service::{Endpoint, Layout, ServicePort, ServiceSpec};
 use knetsim_model::{ClusterName, ContainerRef, Failure, IngressRef, NodeName, Operation, ServiceRef};
 
 use crate::{commands::submit, completion, topology};
@@ -95,15 +95,21 @@ struct Service {
     /// Keep each client's endpoint for that many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10800", require_equals = true)]
     affinity: Option<u32>,
+    /// Program it by entries of maps and not by chains as kube-proxy does: a change costs the same among any number of
+    /// services
+    #[arg(long, conflicts_with = "affinity", requires = "ports")]
+    maps: bool,
     /// Change the service where there is one of that name
     #[arg(long)]
     replace: bool,
 }
 
 impl From<Service> for Operation {
-    fn from(Service { service, endpoints, vip, ports, selector, affinity, replace }: Service) -> Self {
+    fn from(Service { service, endpoints, vip, ports, selector, affinity, maps, replace }: Service) -> Self {
+        let layout = if maps { Layout::Maps } else { Layout::Chains };
         let selector = (!selector.is_empty()).then(|| selector.into_iter().collect());
-        Operation::CreateService { service, spec: ServiceSpec { vip, ports, selector, endpoints, affinity }, replace }
+        let spec = ServiceSpec { vip, ports, selector, endpoints, affinity, layout };
+        Operation::CreateService { service, spec, replace }
     }
 }
 

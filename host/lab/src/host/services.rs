@@ -1,6 +1,6 @@
 //! Interface `services`: `knetsim create|delete service`.
 
-use knetsim_model::service::{Protocol, ServicePort, ServiceSpec};
+use knetsim_model::service::{Layout, Protocol, ServicePort, ServiceSpec};
 use knetsim_model::{Failure, Operation, ServiceRef};
 use wasmtime::component::Resource;
 
@@ -68,6 +68,7 @@ impl TryFrom<types::ServiceSpec> for ServiceSpec {
             selector: (!spec.selector.is_empty()).then(|| spec.selector.into_iter().collect()),
             endpoints: spec.endpoints.iter().map(|endpoint| name(endpoint)).collect::<Result<_, _>>()?,
             affinity: spec.affinity,
+            layout: if spec.maps { Layout::Maps } else { Layout::Chains },
         })
     }
 }
@@ -80,6 +81,7 @@ impl From<ServiceSpec> for types::ServiceSpec {
             selector: spec.selector.into_iter().flatten().collect(),
             endpoints: spec.endpoints.iter().map(ToString::to_string).collect(),
             affinity: spec.affinity,
+            maps: spec.layout == Layout::Maps,
         }
     }
 }
