@@ -41,7 +41,7 @@ pub(crate) fn containers() -> ArgValueCandidates {
 
 /// Whole names of services.
 pub(crate) fn services() -> ArgValueCandidates {
-    from_inventory(|inventory| inventory.services.iter().map(|s| format!("{}.{}", s.cluster, s.name)).collect())
+    from_inventory(service_names)
 }
 
 /// Whole names of ingresses.
@@ -51,17 +51,17 @@ pub(crate) fn ingresses() -> ArgValueCandidates {
 
 /// Whatever a command can run in.
 pub(crate) fn targets() -> ArgValueCandidates {
-    ArgValueCandidates::new(|| target_names().into_iter().map(CompletionCandidate::new).collect())
+    ArgValueCandidates::new(|| target_names(false).into_iter().map(CompletionCandidate::new).collect())
 }
 
-/// The same as text.
-pub(crate) fn target_names() -> Vec<String> {
-    ask(|inventory| {
-        let mut names = vec![BASE.to_owned()];
-        names.extend(node_names(inventory));
-        names.extend(container_names(inventory));
-        names
-    })
+/// The same as text; with services, which are no targets but have addresses, where they are asked for.
+pub(crate) fn target_names(services: bool) -> Vec<String> {
+    let targets =
+        |inventory: &Inventory| [vec![BASE.to_owned()], node_names(inventory), container_names(inventory)].concat();
+    match services {
+        false => ask(targets),
+        true => ask(move |inventory| [targets(inventory), service_names(inventory)].concat()),
+    }
 }
 
 /// From now on, names are those of that sandbox.
@@ -81,11 +81,15 @@ fn container_names(inventory: &Inventory) -> Vec<String> {
     inventory.containers.iter().map(|c| format!("{}.{}", c.worker, c.name)).collect()
 }
 
+fn service_names(inventory: &Inventory) -> Vec<String> {
+    inventory.services.iter().map(|s| format!("{}.{}", s.cluster, s.name)).collect()
+}
+
 fn from_inventory(names: fn(&Inventory) -> Vec<String>) -> ArgValueCandidates {
     ArgValueCandidates::new(move || ask(names).into_iter().map(CompletionCandidate::new).collect())
 }
 
-fn ask(names: fn(&Inventory) -> Vec<String>) -> Vec<String> {
+fn ask(names: impl FnOnce(&Inventory) -> Vec<String>) -> Vec<String> {
     let name = SANDBOX.get().cloned().or_else(|| std::env::var("KNETSIM_NAME").ok());
     let inventory = sandboxes::talk(name.as_deref(), async |mut client| client.inspect().await);
     inventory.map(|inventory| names(&inventory)).unwrap_or_default()

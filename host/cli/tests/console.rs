@@ -89,6 +89,14 @@ fn what_is_joined_and_what_passes_is_seen() {
     ] {
         assert!(ran.out.contains(line), "{line}: {}{}", ran.out, ran.err);
     }
+    // A container is joined to its worker's bridge by a port whose name the kernel knows.
+    let made = script(&home, "create cluster C0 --workers 1\ncreate container C0w1.c1\ncreate service C0.web c1\n");
+    assert_eq!(made.status, 0, "{}", made.err);
+    let wired = script(&home, "net\nlinks\nC0w1.c1 ping -c1 C0.web\n");
+    let port = wired.out.lines().find_map(|line| line.strip_prefix("C0w1.c1 eth0:C0w1.cni0:")).unwrap_or_default();
+    let joined = [format!("C0w1.cni0 {port}:C0w1.c1:eth0"), format!("C0w1.c1:eth0 <-> C0w1.cni0:{port} (UP UP)")];
+    assert!(!port.is_empty() && joined.iter().all(|line| wired.out.contains(line)), "{}{}", wired.out, wired.err);
+    assert!(wired.out.contains("1 received"), "{}{}", wired.out, wired.err);
     // Pings that were lost are a failure.
     assert_eq!(ran.status, 1);
     let none = script(&home, "link box other down\n");

@@ -38,7 +38,8 @@ impl Emulator {
         // Before anything goes, nothing new may be sent there.
         let stopped = self.stop_ingresses(&plan).await;
         self.remove_services(&plan);
-        let told = self.program_services(&plan.delete_containers).await;
+        let goes = !plan.delete_services.is_empty() || !plan.delete_containers.is_empty();
+        let told = if goes { self.program_services(&plan.delete_containers).await } else { Ok(()) };
         for (cluster, name) in &plan.delete_services {
             self.deleted("service", &format!("{cluster}.{name}"));
         }

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use knetsim_model::Target;
 use knetsim_model::inventory::Inventory;
-use knetsim_model::names::BASE;
 
 use super::slides;
 use super::words::{self, Words};
@@ -54,6 +53,8 @@ pub(super) struct Known {
     pub(super) verbs: Vec<String>,
     /// Nodes and containers, these as `C0w1.c1` and as `C0.c1`.
     pub(super) addresses: BTreeMap<String, Ipv4Addr>,
+    /// Services' virtual addresses, by `C0.web`.
+    pub(super) services: BTreeMap<String, Ipv4Addr>,
 }
 
 impl Known {
@@ -64,7 +65,19 @@ impl Known {
             let places = [container.worker.to_string(), container.cluster.to_string()];
             places.map(|place| (format!("{place}.{}", container.name), container.address))
         });
-        Known { verbs: verbs.to_vec(), addresses: nodes.chain(containers).collect() }
+        let services = inventory.services.iter();
+        let services = services.filter_map(|it| Some((format!("{}.{}", it.cluster, it.name), it.spec.vip?)));
+        Known { verbs: verbs.to_vec(), addresses: nodes.chain(containers).collect(), services: services.collect() }
+    }
+
+    /// A word with the name that it is, or begins with as `C0w1:8001/svc1` and `http://C0.web` do, turned into an
+    /// address. A container's name comes before a service's.
+    fn turned(&self, word: &str) -> Option<String> {
+        let scheme = word.find("://").map_or(0, |at| at + "://".len());
+        let (scheme, rest) = word.split_at(scheme);
+        let (name, rest) = rest.split_at(rest.find([':', '/']).unwrap_or(rest.len()));
+        let address = self.addresses.get(name).or_else(|| self.services.get(name))?;
+        Some(format!("{scheme}{address}{rest}"))
     }
 
     /// Whether programs can be run there.
@@ -136,10 +149,9 @@ fn program(target: Target, line: &str, all: &Words, known: &Known) -> Result<Lin
     if words.is_empty() {
         return Err(format!("write `{target} COMMAND`; `{target}` alone is a shell"));
     }
-    let address = |index: usize, text: &str| {
-        let name = Some(text).filter(|text| index > 0 && *text != BASE);
-        name.and_then(|name| known.addresses.get(name)).map(ToString::to_string)
-    };
+    // Where all switches are, a node's name is that of its port.
+    let base = target == Target::Base;
+    let address = |index: usize, text: &str| known.turned(text).filter(|_| index > 0 && !base);
     let command = if shell {
         let mut line = rest.to_owned();
         for (index, word) in words.iter().enumerate().rev() {
@@ -164,7 +176,9 @@ mod tests {
         let address = |last| Ipv4Addr::new(10, 0, 0, last);
         let names = ["C0w1", "C0w2", "box", "C0w1.c1", "C0.c1"];
         let addresses = names.iter().zip(3..).map(|(name, last)| ((*name).to_owned(), address(last))).collect();
-        Known { verbs: ["create", "link", "up", "inspect"].map(str::to_owned).to_vec(), addresses }
+        let services = [("C0.web".to_owned(), Ipv4Addr::new(100, 64, 0, 1)), ("C0.c1".to_owned(), address(99))];
+        let verbs = ["create", "link", "up", "inspect"].map(str::to_owned).to_vec();
+        Known { verbs, addresses, services: services.into() }
     }
 
     fn exec(target: &str, command: &[&str], background: bool) -> Line {
@@ -182,10 +196,19 @@ mod tests {
             ("C0w1 ping -c1 C0w2", exec("C0w1", &["ping", "-c1", "10.0.0.4"], false)),
             ("C0w1.c1 curl 100.64.10.1", exec("C0w1.c1", &["curl", "100.64.10.1"], false)),
             ("C0.c1 echo C0w1.c1 xC0w2 C0w2: 'C0w2'", {
-                exec("C0.c1", &["echo", "10.0.0.6", "xC0w2", "C0w2:", "10.0.0.4"], false)
+                exec("C0.c1", &["echo", "10.0.0.6", "xC0w2", "10.0.0.4:", "10.0.0.4"], false)
             }),
             ("C0w1 C0w2", exec("C0w1", &["C0w2"], false)),
             ("box/myns ip addr", exec("box/myns", &["ip", "addr"], false)),
+            (
+                "C0w1.c1 curl C0.web http://C0.web:80/a C0w1:8001/svc1 C0.c1 C0.webs",
+                exec(
+                    "C0w1.c1",
+                    &["curl", "100.64.0.1", "http://100.64.0.1:80/a", "10.0.0.3:8001/svc1", "10.0.0.7", "C0.webs"],
+                    false,
+                ),
+            ),
+            ("sh ip link show C0w1", exec("base", &["ip", "link", "show", "C0w1"], false)),
             ("base bridge link", exec("base", &["bridge", "link"], false)),
             ("sh ip link", exec("base", &["ip", "link"], false)),
             ("C0w1 ping C0w2 | head -1", exec("C0w1", &["sh", "-c", "ping 10.0.0.4 | head -1"], false)),

@@ -135,9 +135,9 @@ impl Completer for Names {
         let start = line.rfind(char::is_whitespace).map_or(0, |at| at + 1);
         let words: Vec<&str> = line[..start].split_whitespace().collect();
         let mut found = match words.first() {
-            None => [commands(), completion::target_names()].concat(),
+            None => [commands(), completion::target_names(false)].concat(),
             Some(verb) if verbs().iter().any(|it| it == verb) => arguments(&words, &line[start..]),
-            Some(_) => completion::target_names(),
+            Some(_) => completion::target_names(true),
         };
         found.retain(|name| name.starts_with(&line[start..]));
         found.sort();

@@ -33,7 +33,7 @@ const DEPTH: usize = 16;
 const COMMANDS: [(&str, &str); 11] = [
     ("nodes", "what there is: clusters, nodes, containers, services"),
     ("dump", "the same with addresses, processes and states"),
-    ("net", "what is joined to what on the underlay"),
+    ("net", "what is joined to what: nodes to switches, containers to their workers' bridges"),
     ("links", "each link there, and how its ends stand"),
     ("link C0w1 C0s0 down", "the link between these two down, or up"),
     ("pingall", "all nodes ping each other, and the containers of each cluster"),

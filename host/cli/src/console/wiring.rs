@@ -1,22 +1,34 @@
-//! `net`, `links` and `link A B up`: what is joined to what on the underlay, as the kernel says it.
+//! `net`, `links` and `link A B up`: what is joined to what, as the kernel says it: nodes to switches, and containers
+//! to the bridges of their workers.
 
 use std::fmt::Write;
 
 use knetsim_model::inventory::Inventory;
 use knetsim_model::names::TOP_SWITCH;
-use knetsim_model::{Failure, Target};
+use knetsim_model::{Failure, NodeName, Target};
 use serde::Deserialize;
 
 use super::runs;
 use crate::control::client::Client;
 
-/// An interface of the fabric, as `ip -j link` prints it.
+/// An interface, as `ip -j link` prints it.
 #[derive(Debug, Deserialize)]
 struct Port {
+    #[serde(default)]
+    ifindex: u32,
     ifname: String,
     #[serde(default)]
     master: Option<String>,
+    /// The number of its other end, where that is in another namespace.
+    #[serde(default)]
+    link_index: Option<u32>,
     flags: Vec<String>,
+}
+
+impl Port {
+    fn has(&self, flag: &str) -> bool {
+        self.flags.iter().any(|it| it == flag)
+    }
 }
 
 /// A link: who is below and by which interface, the switch above and its port.
@@ -38,8 +50,7 @@ fn links(ports: &[Port], nodes: &[String]) -> Vec<Link> {
             None if nodes.contains(&name) => (name.clone(), "eth0".to_owned()),
             None => return None,
         };
-        let set = |flag: &str| port.flags.iter().any(|it| it == flag);
-        let states = match (set("UP"), set("LOWER_UP")) {
+        let states = match (port.has("UP"), port.has("LOWER_UP")) {
             (true, true) => ["UP", "UP"],
             (true, false) => ["DOWN", "UP"],
             // The kernel tells of the other end only while this one is up.
@@ -52,11 +63,37 @@ fn links(ports: &[Port], nodes: &[String]) -> Vec<Link> {
     links
 }
 
+/// The link of a container's interface to a port of its worker.
+fn container_link(name: String, worker: &NodeName, ports: &[Port], own: &Port) -> Option<Link> {
+    let port = ports.iter().find(|port| Some(port.ifindex) == own.link_index)?;
+    let switch = port.master.as_ref().map_or_else(|| worker.to_string(), |bridge| format!("{worker}.{bridge}"));
+    let states = [own, port].map(|end| if end.has("UP") { "UP" } else { "DOWN" });
+    Some(Link { below: (name, own.ifname.clone()), switch, port: port.ifname.clone(), states })
+}
+
 /// Asks the kernel.
 async fn observed(client: &mut Client) -> anyhow::Result<Vec<Link>> {
-    let nodes: Vec<_> = client.inspect().await?.nodes.iter().map(|node| node.name.to_string()).collect();
-    let listed = runs::ask(client, Target::Base, &["ip", "-j", "link"]).await?;
-    Ok(links(&serde_json::from_str::<Vec<Port>>(&listed)?, &nodes))
+    let inventory = client.inspect().await?;
+    let nodes: Vec<_> = inventory.nodes.iter().map(|node| node.name.to_string()).collect();
+    let mut links = links(&ports(client, Target::Base, &["ip", "-j", "link"]).await?, &nodes);
+    for node in &inventory.nodes {
+        let containers = || inventory.containers.iter().filter(|container| container.worker == node.name);
+        if containers().next().is_none() {
+            continue;
+        }
+        let theirs = ports(client, Target::Node(node.name.clone()), &["ip", "-j", "link"]).await?;
+        for container in containers() {
+            let name = format!("{}.{}", node.name, container.name);
+            // Somebody may have taken its interface away.
+            let Ok(own) = ports(client, name.parse()?, &["ip", "-j", "link", "show", "eth0"]).await else { continue };
+            links.extend(own.iter().filter_map(|own| container_link(name.clone(), &node.name, &theirs, own)));
+        }
+    }
+    Ok(links)
+}
+
+async fn ports(client: &mut Client, target: Target, command: &[&str]) -> anyhow::Result<Vec<Port>> {
+    Ok(serde_json::from_str(&runs::ask(client, target, command).await?)?)
 }
 
 /// Each node with its switch, then each switch with its ports.
