@@ -6,6 +6,7 @@
 mod batch;
 mod figures;
 mod floor;
+mod ingress;
 mod knetsim;
 mod lab;
 mod memory;
@@ -67,6 +68,7 @@ enum Sample {
     Path,
     Lab,
     Services,
+    Ingress,
 }
 
 fn main() -> Result<ExitCode> {
@@ -96,5 +98,6 @@ fn sample(which: &Sample) -> Result<Figures> {
         Sample::Path => knetsim::path(),
         Sample::Lab => knetsim::lab(),
         Sample::Services => services::services(),
+        Sample::Ingress => ingress::ingress(),
     }
 }

@@ -78,6 +78,7 @@ pub(crate) const SERIES: &[Series] = &[
     series("path", Place::Here, "path"),
     series("lab", Place::Here, "lab"),
     series("services", Place::Here, "services"),
+    series("ingress", Place::Here, "ingress"),
 ];
 
 const fn row(what: &'static str, source: Source, unit: &'static str, goal: Goal) -> Row {
@@ -141,6 +142,7 @@ pub(crate) const ROWS: &[Row] = &[
         "us",
         Goal::TimesAtMost(MAPS_CONNECT_AT_10, 1.3),
     ),
+    row("an ingress is changed", Source("ingress", "change_ms"), "ms", Goal::AtMost(15.0)),
     row("throughput on one worker: by hand", BY_HAND[0], "Gb/s", Goal::None),
     row("  knetsim", Source("path", "ours_one_worker_gbps"), "Gb/s", Goal::TimesAtLeast(BY_HAND[0], 0.95)),
     row("throughput over VXLAN: by hand", BY_HAND[1], "Gb/s", Goal::None),
