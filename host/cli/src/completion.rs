@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
-use knetsim_model::inventory::Inventory;
+use knetsim_model::inventory::{Inventory, SiteInfo};
 use knetsim_model::names::BASE;
 use knetsim_sandbox::StateFolder;
 
@@ -47,6 +47,31 @@ pub(crate) fn services() -> ArgValueCandidates {
 /// Whole names of ingresses.
 pub(crate) fn ingresses() -> ArgValueCandidates {
     from_inventory(|inventory| inventory.ingresses.iter().map(|i| format!("{}.{}", i.cluster, i.name)).collect())
+}
+
+/// Whole names of tokens.
+pub(crate) fn tokens() -> ArgValueCandidates {
+    from_inventory(|inventory| parts(inventory, |site| site.tokens.iter().map(|it| it.name.to_string()).collect()))
+}
+
+/// Whole names of links between sites.
+pub(crate) fn links() -> ArgValueCandidates {
+    from_inventory(|inventory| parts(inventory, |site| site.links.iter().map(|it| it.name.to_string()).collect()))
+}
+
+/// Whole names of listeners.
+pub(crate) fn listeners() -> ArgValueCandidates {
+    from_inventory(|inventory| parts(inventory, |site| site.listeners.iter().map(|it| it.name.to_string()).collect()))
+}
+
+/// Whole names of connectors.
+pub(crate) fn connectors() -> ArgValueCandidates {
+    from_inventory(|inventory| parts(inventory, |site| site.connectors.iter().map(|it| it.name.to_string()).collect()))
+}
+
+fn parts(inventory: &Inventory, names: fn(&SiteInfo) -> Vec<String>) -> Vec<String> {
+    let whole = |site| names(site).into_iter().map(|name| format!("{}.{name}", site.cluster));
+    inventory.sites.iter().flat_map(whole).collect()
 }
 
 /// Whatever a command can run in.

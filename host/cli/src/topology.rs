@@ -38,7 +38,8 @@ pub(crate) fn name_of(path: &Path) -> String {
     if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
-fn read_text(path: &Path) -> anyhow::Result<Vec<u8>> {
+/// The bytes of a file that is not too long; `-` is standard input.
+pub(crate) fn read_text(path: &Path) -> anyhow::Result<Vec<u8>> {
     let file: Box<dyn Read> =
         if path == Path::new("-") { Box::new(std::io::stdin()) } else { Box::new(std::fs::File::open(path)?) };
     let mut text = Vec::new();

@@ -36,32 +36,46 @@ impl Emulator {
             self.say(Event::Warning { message: note.clone() });
         }
         // Before anything goes, nothing new may be sent there.
-        let stopped = self.stop_ingresses(&plan).await;
+        let stopped = self.stop_ingresses(&plan).await.and(self.stop_sites(&plan).await);
         self.remove_services(&plan);
         let goes = !plan.delete_services.is_empty() || !plan.delete_containers.is_empty();
         let told = if goes { self.program_services(&plan.delete_containers).await } else { Ok(()) };
+        let told = told.and(self.tell_routers(&plan.delete_containers).await);
         for (cluster, name) in &plan.delete_services {
             self.deleted("service", &format!("{cluster}.{name}"));
         }
         stopped.and(told).and(self.delete(&plan).await)?;
+        let other_nodes = !plan.nodes.is_empty() || !plan.delete_nodes.is_empty();
         let mut made = self.make(&plan).await;
         if made.is_ok() {
             plan.labels.iter().for_each(|(key, labels)| self.relabel(key, labels.clone()));
-            made = self.make_reachable(&plan).await;
+            if other_nodes {
+                // Routers find each other by their workers' names.
+                self.write_hosts();
+            }
+            made = self.make_reachable(&plan).await.and_then(|()| self.settle_tokens(&plan));
         }
         if made.is_err() {
             self.unmake(&plan).await;
-        }
-        if !plan.nodes.is_empty() || !plan.delete_nodes.is_empty() {
-            self.write_hosts();
+            if other_nodes {
+                self.write_hosts();
+            }
         }
         made
     }
 
-    /// Services and ingresses, when what they lead to is there.
+    /// Services, sites and ingresses, when what they lead to is there.
     async fn make_reachable(&self, plan: &Plan) -> Result<(), Failure> {
         let before = self.make_services(plan).await?;
-        let made = self.make_ingresses(plan).await;
+        let made = async {
+            let sites = self.make_sites(plan).await?;
+            let made = self.make_ingresses(plan).await;
+            if made.is_err() {
+                self.restore_sites(sites).await;
+            }
+            made
+        };
+        let made = made.await;
         if made.is_err() {
             self.restore_services(before).await;
         }

@@ -1,7 +1,7 @@
-//! Clusters, workers, containers, services and ingresses, made from the layers below.
+//! Clusters, workers, containers, services, ingresses and what links clusters, made from the layers below.
 //!
 //! [`Emulator::submit`] takes an [`Operation`]: [`plan`] decides and validates it whole, `build`
-//! carries it out in `node`, `container`, `service` and `ingress`, and undoes its own partial work when something fails.
+//! carries it out in `node`, `container`, `service`, `ingress` and `interconnect`, and undoes its own partial work when something fails.
 //! Commands ([`Emulator::exec`]), observations ([`Emulator::links`] and the like) and probes
 //! ([`Emulator::ping`]) change nothing here and wait for nobody.
 
@@ -13,6 +13,7 @@ mod exec;
 mod fabric;
 mod history;
 mod ingress;
+mod interconnect;
 mod measure;
 mod node;
 mod observe;

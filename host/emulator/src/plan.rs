@@ -6,6 +6,7 @@
 mod apply;
 mod ingresses;
 mod services;
+mod sites;
 #[cfg(test)]
 mod tests;
 
@@ -13,13 +14,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use knetsim_model::flannel::FlannelConfig;
+use knetsim_model::interconnect::site_worker;
 use knetsim_model::names::NodeKind;
 use knetsim_model::operation::Operation;
 use knetsim_model::topology::Workers;
-use knetsim_model::{ClusterName, Code, ContainerName, ContainerRef, Failure, NodeName, Owner, underlay};
+use knetsim_model::{ClusterName, Code, ContainerName, ContainerRef, Failure, LinkRef, NodeName, Owner, underlay};
 
 pub use ingresses::{IngressKey, IngressPlan};
 pub use services::{ServiceKey, ServicePlan};
+pub use sites::{Owned, Parts, SitePlan, TokenKey, TokenPlan, TokenView};
 
 /// A Linux bridge takes 1024 ports (BR_MAX_PORTS); one is the uplink or the bridge's own.
 pub const MAX_PORTS: usize = 1023;
@@ -89,6 +92,12 @@ pub struct View {
     pub services: BTreeMap<ServiceKey, Arc<ServicePlan>>,
     /// Ingresses.
     pub ingresses: BTreeMap<IngressKey, Arc<IngressPlan>>,
+    /// Sites.
+    pub sites: BTreeMap<ClusterName, Arc<SitePlan>>,
+    /// Tokens that sites have issued.
+    pub tokens: BTreeMap<TokenKey, TokenView>,
+    /// What time it is, in seconds since 1970: tokens expire.
+    pub now: u64,
 }
 
 impl View {
@@ -121,6 +130,10 @@ impl View {
 pub struct Plan {
     /// Ingresses to delete first.
     pub delete_ingresses: Vec<IngressKey>,
+    /// Then sites,
+    pub delete_sites: Vec<ClusterName>,
+    /// and tokens.
+    pub delete_tokens: Vec<TokenKey>,
     /// Then services.
     pub delete_services: Vec<ServiceKey>,
     /// Then containers.
@@ -141,8 +154,14 @@ pub struct Plan {
     pub labels: Vec<(ContainerKey, BTreeMap<String, String>)>,
     /// Services to make or to change, when their endpoints are there.
     pub services: Vec<Arc<ServicePlan>>,
-    /// Ingresses to make or to change last.
+    /// Ingresses to make or to change when their services are there.
     pub ingresses: Vec<Arc<IngressPlan>>,
+    /// Sites to make or to change last.
+    pub sites: Vec<Arc<SitePlan>>,
+    /// Tokens to issue.
+    pub tokens: Vec<TokenPlan>,
+    /// Tokens that are redeemed, and for which links.
+    pub redeem: Vec<(TokenKey, LinkRef)>,
     /// What a person should know before or after.
     pub notes: Vec<String>,
 }
@@ -152,6 +171,8 @@ struct Users {
     containers: Vec<ContainerPlan>,
     services: Vec<Arc<ServicePlan>>,
     ingresses: Vec<Arc<IngressPlan>>,
+    /// The cluster whose site goes, too, where it has one.
+    site: Option<ClusterName>,
 }
 
 /// Turns operations into a [`Plan`].
@@ -159,6 +180,8 @@ pub struct Planner {
     view: View,
     /// The ingresses that there were before.
     before: BTreeMap<IngressKey, Arc<IngressPlan>>,
+    /// The sites that there were before.
+    sites_before: BTreeMap<ClusterName, Arc<SitePlan>>,
     owner: Owner,
     plan: Plan,
     /// Numbers that a topology file gives to its nodes.
@@ -171,8 +194,9 @@ impl Planner {
     /// # Errors
     /// Why it cannot be: nothing was done yet.
     pub fn plan(view: View, operation: &Operation, owner: Owner) -> Result<Plan, Failure> {
-        let before = view.ingresses.clone();
-        let mut planner = Planner { view, before, owner, plan: Plan::default(), numbers: BTreeMap::new() };
+        let (before, sites_before) = (view.ingresses.clone(), view.sites.clone());
+        let (plan, numbers) = (Plan::default(), BTreeMap::new());
+        let mut planner = Planner { view, before, sites_before, owner, plan, numbers };
         let planned = match operation.clone() {
             Operation::CreateCluster { cluster, workers, flannel } => {
                 let workers = numbered_workers(&cluster, workers)?;
@@ -195,11 +219,21 @@ impl Planner {
             Operation::DeleteService { service } => planner.delete_service(&service),
             Operation::CreateIngress { ingress, spec, replace } => planner.create_ingress(ingress, spec, replace),
             Operation::DeleteIngress { ingress } => planner.delete_ingress(&ingress),
+            Operation::CreateSite { cluster, interconnect } => planner.create_site(&cluster, interconnect),
+            Operation::DeleteSite { cluster, force } => planner.delete_site(&cluster, force),
+            Operation::CreateToken { token, seconds } => planner.create_token(token, seconds),
+            Operation::DeleteToken { token } => planner.delete_token(&token),
+            Operation::CreateLink { link, spec, token } => planner.create_link(link, spec, token.as_ref()),
+            Operation::DeleteLink { link } => planner.delete_link(&link),
+            Operation::CreateListener { listener, spec } => planner.create_listener(listener, spec),
+            Operation::DeleteListener { listener } => planner.delete_listener(&listener),
+            Operation::CreateConnector { connector, spec } => planner.create_connector(connector, spec),
+            Operation::DeleteConnector { connector } => planner.delete_connector(&connector),
             Operation::SetFlannel { cluster, config } => planner.set_flannel(&cluster, config),
             Operation::Apply { topology } => planner.apply(topology),
             Operation::SetLink { .. } | Operation::SetRepair { .. } => Ok(()),
         };
-        let planned = planned.and_then(|()| planner.settle_ingresses());
+        let planned = planned.and_then(|()| planner.settle_ingresses()).and_then(|()| planner.settle_sites());
         planned.map_err(|failure| Failure::new(failure.code, format!("{operation}: {}", failure.message)))?;
         planner.note_dead_endpoints();
         Ok(planner.plan)
@@ -255,6 +289,7 @@ impl Planner {
             containers: self.view.containers.values().filter(|user| user.key.0 == *name).cloned().collect(),
             services: self.view.services.values().filter(|user| user.key.0 == *name).cloned().collect(),
             ingresses: self.view.ingresses.values().filter(|user| user.key.0 == *name).cloned().collect(),
+            site: Some(name.clone()),
         };
         self.delete_users(name.as_str(), users, force)?;
         let nodes: Vec<_> = self.view.in_cluster(name).map(|node| node.name.clone()).collect();
@@ -341,6 +376,7 @@ impl Planner {
             containers: self.view.on_worker(name).cloned().collect(),
             services: Vec::new(),
             ingresses: self.view.ingresses.values().filter(|user| user.spec.worker == *name).cloned().collect(),
+            site: name.cluster().filter(|cluster| site_worker(cluster) == *name),
         };
         self.delete_users(name.as_str(), users, force)?;
         self.view.nodes.remove(name);
@@ -396,17 +432,21 @@ impl Planner {
 
     /// Deletes what uses something about to be deleted, or refuses and names it.
     fn delete_users(&mut self, used: &str, users: Users, force: bool) -> Result<(), Failure> {
-        let Users { containers, services, ingresses } = users;
-        let users = services.len() + containers.len() + ingresses.len();
+        let Users { containers, services, ingresses, site } = users;
+        let site = site.and_then(|cluster| self.view.sites.get(&cluster)).cloned();
+        let links: Vec<_> = site.iter().flat_map(|site| self.links_to(&site.cluster)).collect();
+        let users = services.len() + containers.len() + ingresses.len() + site.iter().len() + links.len();
         if users > 0 && !force {
             let ingresses = ingresses.iter().map(|user| format!("ingress {} (of {})", user.reference(), user.owner));
             let services = services.iter().map(|user| format!("service {} (of {})", user.reference(), user.owner));
             let containers = containers.iter().map(|user| format!("{} (of {})", user.reference(), user.owner));
-            let named: Vec<_> = containers.chain(services).chain(ingresses).take(5).collect();
+            let sites = site.iter().map(|site| format!("site {} (of {})", site.cluster, site.owner)).chain(links);
+            let named: Vec<_> = containers.chain(services).chain(ingresses).chain(sites).take(5).collect();
             let more = users.checked_sub(6).map(|rest| format!(" and {} more", rest + 1)).unwrap_or_default();
             let message = format!("{used} is in use by {}{more}: delete them first, or use --force", named.join(", "));
             return Err(Failure::new(Code::Exists, message));
         }
+        site.iter().for_each(|site| self.drop_site(&site.cluster));
         ingresses.into_iter().for_each(|user| self.drop_ingress(user.key.clone()));
         services.into_iter().for_each(|user| self.drop_service(user.key.clone()));
         containers.into_iter().for_each(|user| self.drop_container(user.key));

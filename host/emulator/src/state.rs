@@ -1,4 +1,4 @@
-//! What there is: clusters, nodes, containers, services and ingresses with the things of lower layers that they own.
+//! What there is: clusters, nodes, containers, services, ingresses and sites with the things of lower layers that they own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -14,7 +14,10 @@ use knetsim_overlay::{Agent, Etcd};
 
 use crate::history::Watch;
 use crate::ingress::Ingress;
-use crate::plan::{ClusterPlan, ContainerKey, ContainerPlan, IngressKey, NodePlan, ServiceKey, View};
+use crate::interconnect::{Site, now};
+use crate::plan::{
+    ClusterPlan, ContainerKey, ContainerPlan, IngressKey, NodePlan, ServiceKey, TokenKey, TokenView, View,
+};
 use crate::service::Service;
 
 /// A cluster.
@@ -61,6 +64,8 @@ pub(crate) struct State {
     pub(crate) containers: BTreeMap<ContainerKey, Arc<Container>>,
     pub(crate) services: BTreeMap<ServiceKey, Service>,
     pub(crate) ingresses: BTreeMap<IngressKey, Ingress>,
+    pub(crate) sites: BTreeMap<ClusterName, Site>,
+    pub(crate) tokens: BTreeMap<TokenKey, TokenView>,
     /// Addresses that checks send from at the moment.
     pub(crate) probing: BTreeSet<Ipv4Addr>,
 }
@@ -74,6 +79,9 @@ impl State {
             containers: self.containers.iter().map(|(key, container)| (key.clone(), container.plan.clone())).collect(),
             services: self.services.iter().map(|(key, service)| (key.clone(), service.plan.clone())).collect(),
             ingresses: self.ingresses.iter().map(|(key, ingress)| (key.clone(), ingress.plan.clone())).collect(),
+            sites: self.sites.iter().map(|(cluster, site)| (cluster.clone(), site.plan.clone())).collect(),
+            tokens: self.tokens.clone(),
+            now: now(),
         }
     }
 
@@ -133,6 +141,7 @@ impl State {
             containers: self.containers.values().map(|container| container.info()).collect(),
             services: self.services.values().map(Service::info).collect(),
             ingresses: self.ingresses.values().map(Ingress::info).collect(),
+            sites: self.sites.values().map(|site| site.info(self)).collect(),
         }
     }
 }

@@ -16,6 +16,11 @@ pub async fn list(namespace: &NetNs) -> Result<Vec<Socket>, KernelError> {
     namespace.run_async(read).await?
 }
 
+/// The same, waiting for it: for who has no other thread to go on with.
+pub fn list_now(namespace: &NetNs) -> Result<Vec<Socket>, KernelError> {
+    namespace.run(read)?
+}
+
 fn read() -> Result<Vec<Socket>, KernelError> {
     let mut sockets = Vec::new();
     for table in ["tcp", "tcp6"] {

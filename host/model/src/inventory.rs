@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::flannel::FlannelConfig;
 use crate::ingress::IngressSpec;
-use crate::names::{ClusterName, ContainerName, IngressName, NodeKind, NodeName, ServiceName};
+use crate::interconnect::{Condition, ConnectorSpec, Interconnect, LinkSpec, ListenerSpec};
+use crate::names::{
+    ClusterName, ConnectorName, ContainerName, IngressName, LinkName, LinkRef, ListenerName, NodeKind, NodeName,
+    ServiceName, TokenName,
+};
 use crate::operation::Owner;
 use crate::service::ServiceSpec;
 
@@ -28,6 +32,9 @@ pub struct Inventory {
     pub services: Vec<ServiceInfo>,
     /// Ingresses, by cluster and name.
     pub ingresses: Vec<IngressInfo>,
+    /// Sites, by cluster.
+    #[serde(default)]
+    pub sites: Vec<SiteInfo>,
 }
 
 /// A cluster.
@@ -132,4 +139,91 @@ pub struct IngressInfo {
     pub address: Ipv4Addr,
     /// Its nginx.
     pub health: Health,
+}
+
+/// A site: a router on a cluster's first worker, and what it has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SiteInfo {
+    /// Its cluster, by which its router is called, too.
+    pub cluster: ClusterName,
+    /// Who made it.
+    pub owner: Owner,
+    /// Which program its router is.
+    pub interconnect: Interconnect,
+    /// The worker that its router runs on.
+    pub worker: NodeName,
+    /// The worker's address on the underlay.
+    pub address: Ipv4Addr,
+    /// The port at which other routers connect to it.
+    pub port: u16,
+    /// Its router.
+    pub state: Condition,
+    /// The routers that it reaches, over however many links.
+    pub reaches: Vec<ClusterName>,
+    /// Tokens that it issued, by name.
+    pub tokens: Vec<TokenInfo>,
+    /// Links that lead from it, by name.
+    pub links: Vec<SiteLinkInfo>,
+    /// Listeners, by name.
+    pub listeners: Vec<ListenerInfo>,
+    /// Connectors, by name.
+    pub connectors: Vec<ConnectorInfo>,
+}
+
+/// A token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TokenInfo {
+    /// Its name.
+    pub name: TokenName,
+    /// Who made it.
+    pub owner: Owner,
+    /// Its secret.
+    pub code: String,
+    /// Until when it can be redeemed, in seconds since 1970.
+    pub expires: u64,
+    /// The link that it was redeemed for.
+    pub redeemed: Option<LinkRef>,
+    /// Whether it can be redeemed; else why it can't.
+    pub state: Condition,
+}
+
+/// A link from a site to another one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SiteLinkInfo {
+    /// Its name.
+    pub name: LinkName,
+    /// Who made it.
+    pub owner: Owner,
+    /// What it is.
+    pub spec: LinkSpec,
+    /// Whether the two routers are neighbours over it.
+    pub state: Condition,
+}
+
+/// A listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ListenerInfo {
+    /// Its name.
+    pub name: ListenerName,
+    /// Who made it.
+    pub owner: Owner,
+    /// What it is.
+    pub spec: ListenerSpec,
+    /// Whether its port is open, which it is while a connector of its routing key can be reached.
+    pub state: Condition,
+}
+
+/// A connector.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ConnectorInfo {
+    /// Its name.
+    pub name: ConnectorName,
+    /// Who made it.
+    pub owner: Owner,
+    /// What it is.
+    pub spec: ConnectorSpec,
+    /// Where its connections go now.
+    pub servers: Vec<Ipv4Addr>,
+    /// Whether there are servers, and the router knows them.
+    pub state: Condition,
 }

@@ -8,6 +8,7 @@ pub mod error;
 pub mod event;
 pub mod flannel;
 pub mod ingress;
+pub mod interconnect;
 pub mod inventory;
 pub mod manifest;
 pub mod names;
@@ -22,7 +23,7 @@ pub mod underlay;
 pub use error::{Code, Failure, advice, chain};
 pub use event::Event;
 pub use names::{
-    ClusterName, ContainerName, ContainerRef, IngressName, IngressRef, InterfaceRef, NodeName, ServiceName, ServiceRef,
-    Target,
+    ClusterName, ConnectorName, ConnectorRef, ContainerName, ContainerRef, IngressName, IngressRef, InterfaceRef,
+    LinkName, LinkRef, ListenerName, ListenerRef, NodeName, ServiceName, ServiceRef, Target, TokenName, TokenRef,
 };
 pub use operation::{Operation, Owner};

@@ -11,6 +11,7 @@
 //! | container, whole | cluster or node, `.`, container | `C0w1.c1`, `C0.c1` |
 //! | service | a lower case letter, then such letters, digits and `-`, at most 63 (RFC 1035 label) | `web` |
 //! | service, whole | cluster, `.`, service | `C0.web` |
+//! | ingress, token, link, listener, connector | as a service | `C1.backend` |
 //! | interface | node, container or switch, `:`, interface | `C0w1:flannel.100` |
 
 use std::borrow::Cow;
@@ -335,6 +336,10 @@ macro_rules! names_in_a_cluster {
 
 names_in_a_cluster!(ServiceName, ServiceRef, "a service", "web", "C0.web");
 names_in_a_cluster!(IngressName, IngressRef, "an ingress", "grp1", "C0.grp1");
+names_in_a_cluster!(TokenName, TokenRef, "a token", "t1", "C0.t1");
+names_in_a_cluster!(LinkName, LinkRef, "a link between sites", "c0", "C1.c0");
+names_in_a_cluster!(ListenerName, ListenerRef, "a listener", "backend", "C1.backend");
+names_in_a_cluster!(ConnectorName, ConnectorRef, "a connector", "backend", "C0.backend");
 
 /// Where a command runs, or what is looked at.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

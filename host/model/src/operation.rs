@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::flannel::FlannelConfig;
 use crate::ingress::IngressSpec;
-use crate::names::{ClusterName, ContainerRef, IngressRef, InterfaceRef, NodeName, ServiceRef};
+use crate::interconnect::{ConnectorSpec, Interconnect, LinkSpec, ListenerSpec, Token};
+use crate::names::{
+    ClusterName, ConnectorRef, ContainerRef, IngressRef, InterfaceRef, LinkRef, ListenerRef, NodeName, ServiceRef,
+    TokenRef,
+};
 use crate::service::ServiceSpec;
 use crate::topology::Topology;
 
@@ -124,6 +128,73 @@ pub enum Operation {
         /// Which.
         ingress: IngressRef,
     },
+    /// A site: a router on the cluster's first worker.
+    CreateSite {
+        /// Of which cluster.
+        cluster: ClusterName,
+        /// Which program the router is.
+        #[serde(default)]
+        interconnect: Interconnect,
+    },
+    /// A site with all that it has. Refused while something uses it, unless `force`: that goes, too.
+    DeleteSite {
+        /// Of which cluster.
+        cluster: ClusterName,
+        /// Also where it has links, listeners or connectors, or links lead to it.
+        #[serde(default)]
+        force: bool,
+    },
+    /// A token, by which another site may link itself with the one that issues it, once.
+    CreateToken {
+        /// Its name with the cluster whose site issues it.
+        token: TokenRef,
+        /// How long it is good for.
+        seconds: u32,
+    },
+    /// A token; the link that it was redeemed for stays.
+    DeleteToken {
+        /// Which.
+        token: TokenRef,
+    },
+    /// A link from a site to another one.
+    CreateLink {
+        /// Its name with the cluster that it leads from.
+        link: LinkRef,
+        /// Where it leads to.
+        spec: LinkSpec,
+        /// The token of the other site's that is redeemed; none where both sites are the caller's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<Token>,
+    },
+    /// A link; flows over it end.
+    DeleteLink {
+        /// Which.
+        link: LinkRef,
+    },
+    /// A listener.
+    CreateListener {
+        /// Its name with its cluster.
+        listener: ListenerRef,
+        /// What it is.
+        spec: ListenerSpec,
+    },
+    /// A listener.
+    DeleteListener {
+        /// Which.
+        listener: ListenerRef,
+    },
+    /// A connector.
+    CreateConnector {
+        /// Its name with its cluster.
+        connector: ConnectorRef,
+        /// What it is.
+        spec: ConnectorSpec,
+    },
+    /// A connector.
+    DeleteConnector {
+        /// Which.
+        connector: ConnectorRef,
+    },
     /// Any link up or down, `ip link set DEV up|down`.
     SetLink {
         /// Which.
@@ -169,6 +240,16 @@ impl std::fmt::Display for Operation {
             Operation::DeleteService { service } => write!(f, "delete service {service}"),
             Operation::CreateIngress { ingress, .. } => write!(f, "create ingress {ingress}"),
             Operation::DeleteIngress { ingress } => write!(f, "delete ingress {ingress}"),
+            Operation::CreateSite { cluster, .. } => write!(f, "create site {cluster}"),
+            Operation::DeleteSite { cluster, .. } => write!(f, "delete site {cluster}"),
+            Operation::CreateToken { token, .. } => write!(f, "create token {token}"),
+            Operation::DeleteToken { token } => write!(f, "delete token {token}"),
+            Operation::CreateLink { link, .. } => write!(f, "create link {link}"),
+            Operation::DeleteLink { link } => write!(f, "delete link {link}"),
+            Operation::CreateListener { listener, .. } => write!(f, "create listener {listener}"),
+            Operation::DeleteListener { listener } => write!(f, "delete listener {listener}"),
+            Operation::CreateConnector { connector, .. } => write!(f, "create connector {connector}"),
+            Operation::DeleteConnector { connector } => write!(f, "delete connector {connector}"),
             Operation::SetLink { interface, up } => {
                 write!(f, "set link {interface} {}", if *up { "up" } else { "down" })
             }

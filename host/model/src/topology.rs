@@ -1,4 +1,4 @@
-//! The topology file: which clusters, workers, containers, services and ingresses there should be.
+//! The topology file: which clusters, workers, containers, services, ingresses and links there should be.
 //!
 //! ```yaml
 //! clusters:
@@ -11,6 +11,9 @@
 //!       web: { vip: 100.64.10.1, ports: [{ port: 80, target: 8000 }], selector: { app: web } }
 //!     ingresses:
 //!       shop: { worker: C0w1, port: 8001, paths: [{ path: /, backend: "web:80" }] }
+//!     interconnect: embedded
+//!     connectors:
+//!       web: { routing_key: web, selector: { app: web }, port: 8000 }
 //! scratch: [box]
 //! ```
 
@@ -24,8 +27,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::flannel::FlannelConfig;
 use crate::ingress::IngressSpec;
+use crate::interconnect::{ConnectorSpec, Interconnect, LinkSpec, ListenerSpec};
 use crate::inventory::Inventory;
-use crate::names::{ClusterName, ContainerName, IngressName, NodeKind, NodeName, ServiceName};
+use crate::names::{
+    ClusterName, ConnectorName, ContainerName, IngressName, LinkName, ListenerName, NodeKind, NodeName, ServiceName,
+};
 use crate::service::ServiceSpec;
 
 /// The whole file.
@@ -69,6 +75,30 @@ pub struct ClusterSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, IngressSpec>")]
     pub ingresses: BTreeMap<IngressName, IngressSpec>,
+    /// Gives the cluster a site, whose router is that program. Left out, it has one where it has links, listeners or
+    /// connectors, and that is `embedded`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interconnect: Option<Interconnect>,
+    /// Links from its site to others, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, LinkSpec>")]
+    pub links: BTreeMap<LinkName, LinkSpec>,
+    /// Listeners by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, ListenerSpec>")]
+    pub listeners: BTreeMap<ListenerName, ListenerSpec>,
+    /// Connectors by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, ConnectorSpec>")]
+    pub connectors: BTreeMap<ConnectorName, ConnectorSpec>,
+}
+
+impl ClusterSpec {
+    /// Which program the router of its site is; none where it has no site.
+    pub fn site(&self) -> Option<Interconnect> {
+        let used = !(self.links.is_empty() && self.listeners.is_empty() && self.connectors.is_empty());
+        self.interconnect.or(used.then(Interconnect::default))
+    }
 }
 
 /// The workers of a cluster.
@@ -127,12 +157,16 @@ impl Topology {
             containers: BTreeMap::new(),
             services: BTreeMap::new(),
             ingresses: BTreeMap::new(),
+            interconnect: None,
+            links: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            connectors: BTreeMap::new(),
         };
         let clusters = ["C0", "C1"].into_iter().filter_map(|name| Some((name.parse().ok()?, cluster())));
         Topology { clusters: clusters.collect(), ..Topology::default() }
     }
 
-    /// The file that makes the same objects again, with the same numbers. Links that were set down and
+    /// The file that makes the same objects again, with the same numbers. Interfaces that were set down, tokens and
     /// repair that was switched off are no part of a file.
     pub fn of(inventory: &Inventory) -> Topology {
         let mut topology = Topology::default();
@@ -150,6 +184,10 @@ impl Topology {
             });
             let services = inventory.services.iter().filter(|service| service.cluster == cluster.name);
             let ingresses = inventory.ingresses.iter().filter(|ingress| ingress.cluster == cluster.name);
+            let site = inventory.sites.iter().find(|site| site.cluster == cluster.name);
+            let links = site.iter().flat_map(|site| &site.links);
+            let listeners = site.iter().flat_map(|site| &site.listeners);
+            let connectors = site.iter().flat_map(|site| &site.connectors);
             let spec = ClusterSpec {
                 index: Some(cluster.index),
                 workers: Workers::Named(workers.collect()),
@@ -157,6 +195,10 @@ impl Topology {
                 containers: containers.collect(),
                 services: services.map(|service| (service.name.clone(), service.spec.clone())).collect(),
                 ingresses: ingresses.map(|ingress| (ingress.name.clone(), ingress.spec.clone())).collect(),
+                interconnect: site.map(|site| site.interconnect),
+                links: links.map(|link| (link.name.clone(), link.spec.clone())).collect(),
+                listeners: listeners.map(|listener| (listener.name.clone(), listener.spec.clone())).collect(),
+                connectors: connectors.map(|connector| (connector.name.clone(), connector.spec.clone())).collect(),
             };
             topology.clusters.insert(cluster.name.clone(), spec);
         }

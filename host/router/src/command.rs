@@ -12,7 +12,7 @@ use signal_hook::iterator::Signals;
 use crate::{Config, ConfigError, Handle, Router, RouterError};
 
 /// How often the status file is brought up to date, where something changed.
-const STATUS_EVERY: Duration = Duration::from_millis(500);
+const STATUS_EVERY: Duration = Duration::from_millis(200);
 
 /// Why the program ended.
 #[derive(Debug, thiserror::Error)]

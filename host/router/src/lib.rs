@@ -29,4 +29,6 @@ pub use command::{CommandError, serve};
 pub use config::{
     Config, ConfigError, Connector, Distribution, Listener, Peering, SslProfile, TcpConnector, TcpListener,
 };
-pub use reactor::{Handle, LinkState, LinkStatus, ListenerStatus, Router, RouterError, RouterStatus, Status};
+pub use reactor::{
+    Cause, ConnectorStatus, Handle, LinkState, LinkStatus, ListenerStatus, Router, RouterError, RouterStatus, Status,
+};

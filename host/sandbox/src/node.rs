@@ -49,6 +49,7 @@ const FOLDERS: &[&str] = &[
     "etc",
     "etc/cni",
     "etc/cni/net.d",
+    "etc/skupper-router",
 ];
 
 /// Makes a node's folder anew.

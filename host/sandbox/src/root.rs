@@ -274,7 +274,7 @@ fn devices(root: &OwnedFd) -> Result<()> {
 }
 
 fn write_etc(root: &OwnedFd, files: &[(&str, Vec<u8>)]) -> Result<()> {
-    for folder in ["etc/cni", "etc/cni/net.d"] {
+    for folder in ["etc/cni", "etc/cni/net.d", "etc/skupper-router"] {
         make_folder(root, folder)?;
     }
     link(root, "/proc/self/mounts", "etc/mtab")?;

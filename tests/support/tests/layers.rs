@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["kernel"],
     &["sandbox"],
     &["daemon"],
-    &["cni", "ingress", "overlay", "router", "services"],
+    &["cni", "ingress", "interconnect", "overlay", "router", "services"],
     &["emulator"],
     &["lab"],
     &["cli"],
@@ -33,6 +33,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("kernel", &["rtnetlink", "seccompiler"]),
     ("overlay", &["etcd-client", "tonic", "tower"]),
     ("lab", &["wasmtime", "wasmtime-wasi", "wit-component"]),
+    ("interconnect", &["rcgen"]),
     ("router", &["rustls"]),
     ("cli", &["clap", "comfy-table", "indicatif", "pulldown-cmark", "rustyline", "termion"]),
 ];

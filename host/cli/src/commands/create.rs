@@ -1,4 +1,4 @@
-//! `knetsim create cluster|worker|scratch|container|service|ingress`.
+//! `knetsim create cluster|worker|scratch|container|service|ingress|site|token|link|listener|connector`.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -9,6 +9,7 @@ use knetsim_model::manifest::IngressManifest;
 use knetsim_model::service::{Endpoint, Layout, ServicePort, ServiceSpec};
 use knetsim_model::{ClusterName, ContainerRef, Failure, IngressRef, NodeName, Operation, ServiceRef};
 
+use super::interconnect;
 use crate::{commands::submit, completion, topology};
 
 const EXAMPLES: &str = "\
@@ -22,9 +23,14 @@ Examples:
   knetsim create service C0.slides --vip 100.64.10.1 c2 c3
   knetsim create ingress C0.grp1 --worker C0w1 --port 8001 --path /svc1=100.64.11.1:8000
   knetsim create ingress C0.shop --worker C0w2 --port 80 --path shop.example/api=api:80/ --default web:80
-  knetsim create ingress --worker C0w1 --port 8001 -f ingress.yaml";
+  knetsim create ingress --worker C0w1 --port 8001 -f ingress.yaml
+  knetsim create site C0
+  knetsim create token C0.t1 > c0.token
+  knetsim create link C1.c0 --token c0.token
+  knetsim create listener C1.backend --routing-key backend:8080 --port 1028
+  knetsim create connector C0.backend --routing-key backend:8080 --container c4 --port 8090";
 
-/// Make a cluster, a worker, a scratch node, a container, a service or an ingress
+/// Make a cluster, a worker, a scratch node, a container, a service, an ingress, or what links clusters
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -71,6 +77,11 @@ enum What {
     },
     Service(Service),
     Ingress(Ingress),
+    Site(interconnect::Site),
+    Token(interconnect::NewToken),
+    Link(interconnect::Link),
+    Listener(interconnect::Listener),
+    Connector(interconnect::Connector),
 }
 
 /// A virtual address, spread over endpoints by every worker of the cluster
@@ -208,11 +219,16 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
         }
         What::Service(service) => vec![service.into()],
         What::Ingress(ingress) => vec![ingress.operation()?],
+        What::Site(site) => vec![site.into()],
+        What::Token(token) => return token.run(name),
+        What::Link(link) => vec![link.try_into()?],
+        What::Listener(listener) => vec![listener.into()],
+        What::Connector(connector) => vec![connector.into()],
     };
     submit(name, operations)
 }
 
-fn label(text: &str) -> Result<(String, String), String> {
+pub(super) fn label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write KEY=VALUE".to_owned()),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::ValueEnum;
 use knetsim_model::ingress::{IngressPath, PathType};
-use knetsim_model::inventory::{ContainerInfo, Health, IngressInfo, Inventory, NodeInfo, ServiceInfo};
+use knetsim_model::inventory::{ContainerInfo, Health, IngressInfo, Inventory, NodeInfo, ServiceInfo, SiteInfo};
 use knetsim_model::names::NodeKind;
 use knetsim_model::operation::Owner;
 use knetsim_model::topology::Topology;
@@ -12,22 +12,33 @@ use knetsim_model::topology::Topology;
 use crate::output::{self, Format};
 use crate::{sandboxes, topology};
 
+mod sites;
+
 const EXAMPLES: &str = "\
 Examples:
   knetsim inspect -o wide
+  knetsim inspect links                      sites, links, listeners, connectors: how they are, and why
   knetsim inspect -o json | jq '.nodes[].address'
   knetsim inspect -o yaml > lab.yaml         a file that makes the same again";
 
-/// Show clusters, nodes, containers, services and ingresses
+/// Show clusters, nodes, containers, services, ingresses and what links clusters
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, visible_alias = "get")]
 pub(crate) struct Args {
+    /// Only what links clusters, with tokens
+    #[arg(value_enum)]
+    what: Option<What>,
     /// How to print them
     #[arg(short, long, value_enum, default_value = "table")]
     output: Format,
     /// Only what was made by the topology file, by labs, or by commands
     #[arg(long, value_enum)]
     owner: Option<Kind>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    Links,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -41,6 +52,9 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     let mut inventory = sandboxes::talk(name, async |mut client| client.inspect().await)?;
     if let Some(kind) = args.owner {
         keep(&mut inventory, kind);
+    }
+    if let Some(What::Links) = args.what {
+        return sites::run(&inventory, args.output);
     }
     match args.output {
         Format::Table => output::print(&tables(&inventory, false))?,
@@ -61,10 +75,19 @@ fn keep(inventory: &mut Inventory, kind: Kind) {
     inventory.services.retain(|service| wanted(&service.owner));
     inventory.ingresses.retain(|ingress| wanted(&ingress.owner));
     inventory.nodes.retain(|node| wanted(&node.owner));
+    for site in &mut inventory.sites {
+        site.tokens.retain(|token| wanted(&token.owner));
+        site.links.retain(|link| wanted(&link.owner));
+        site.listeners.retain(|listener| wanted(&listener.owner));
+        site.connectors.retain(|connector| wanted(&connector.owner));
+    }
+    let empty = |site: &SiteInfo| site.links.is_empty() && site.listeners.is_empty() && site.connectors.is_empty();
+    inventory.sites.retain(|site| wanted(&site.owner) || !empty(site));
     let used: Vec<_> = inventory.nodes.iter().filter_map(|node| node.cluster.clone()).collect();
     let others = inventory.containers.iter().map(|container| &container.cluster);
     let others = others.chain(inventory.services.iter().map(|service| &service.cluster));
     let others = others.chain(inventory.ingresses.iter().map(|ingress| &ingress.cluster));
+    let others = others.chain(inventory.sites.iter().map(|site| &site.cluster));
     let used: Vec<_> = used.into_iter().chain(others.cloned()).collect();
     inventory.clusters.retain(|cluster| wanted(&cluster.owner) || used.contains(&cluster.name));
 }
@@ -93,6 +116,10 @@ fn tables(inventory: &Inventory, wide: bool) -> String {
         let rows = inventory.ingresses.iter().map(|ingress| ingress_row(ingress, wide));
         text.push('\n');
         text.push_str(&output::table(&header, rows.collect()));
+    }
+    for table in sites::tables(inventory, wide) {
+        text.push('\n');
+        text.push_str(&table);
     }
     text
 }
@@ -194,5 +221,6 @@ fn names(inventory: &Inventory) -> String {
     let containers = inventory.containers.iter().map(|c| format!("container/{}.{}\n", c.worker, c.name));
     let services = inventory.services.iter().map(|s| format!("service/{}.{}\n", s.cluster, s.name));
     let ingresses = inventory.ingresses.iter().map(|i| format!("ingress/{}.{}\n", i.cluster, i.name));
-    clusters.chain(nodes).chain(containers).chain(services).chain(ingresses).collect()
+    let sites = inventory.sites.iter().flat_map(sites::names);
+    clusters.chain(nodes).chain(containers).chain(services).chain(ingresses).chain(sites).collect()
 }

@@ -10,6 +10,7 @@ pub(crate) mod down;
 pub(crate) mod exec;
 pub(crate) mod flannel;
 pub(crate) mod inspect;
+mod interconnect;
 pub(crate) mod lab;
 pub(crate) mod learn;
 pub(crate) mod link;

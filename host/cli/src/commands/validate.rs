@@ -17,13 +17,15 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     let containers: usize = topology.clusters.values().map(|cluster| cluster.containers.len()).sum();
     let services: usize = topology.clusters.values().map(|cluster| cluster.services.len()).sum();
     let ingresses: usize = topology.clusters.values().map(|cluster| cluster.ingresses.len()).sum();
+    let sites = topology.clusters.values().filter(|cluster| cluster.site().is_some()).count();
     output::say(format_args!(
-        "{} is right: {}, {}, {}, {}, {}",
+        "{} is right: {}, {}, {}, {}, {}, {}",
         topology::name_of(&args.file),
         output::count(topology.clusters.len(), "cluster"),
         output::count(containers, "container"),
         output::count(services, "service"),
         output::count(ingresses, "ingress"),
+        output::count(sites, "site"),
         output::count(topology.scratch.len(), "scratch node")
     ));
     Ok(0)

@@ -19,6 +19,7 @@ impl Planner {
         }
         self.apply_services(&wanted)?;
         self.apply_ingresses(&wanted)?;
+        self.apply_sites(&wanted)?;
         for name in &wanted.scratch {
             match self.view.nodes.get(name) {
                 None => self.create_scratch(name)?,
@@ -58,6 +59,7 @@ impl Planner {
             let spec = wanted.clusters.get(cluster).and_then(|spec| spec.containers.get(name));
             spec.is_some_and(|spec| spec.worker == there.worker && spec.command == there.command)
         };
+        self.delete_unwanted_sites(wanted)?;
         self.delete_unwanted_ingresses(wanted);
         self.delete_unwanted_services(wanted);
         let owned = self.view.containers.values().filter(|container| container.owner == Owner::File);
@@ -139,10 +141,12 @@ impl Planner {
         let services = services.map(|service| (format!("service {}", service.reference()), &service.owner));
         let ingresses = self.view.ingresses.values().filter(|ingress| ingress.owner != Owner::File);
         let ingresses = ingresses.map(|ingress| (format!("ingress {}", ingress.reference()), &ingress.owner));
+        let sites = self.other_sites();
         let notes: Vec<_> = nodes
             .chain(containers)
             .chain(services)
             .chain(ingresses)
+            .chain(sites.iter().map(|(name, owner)| (name.clone(), owner)))
             .map(|(name, owner)| format!("{name} stays: it is of {owner}, not of the file"))
             .collect();
         self.plan.notes.extend(notes);

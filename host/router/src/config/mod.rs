@@ -21,6 +21,8 @@ pub use schema::ConfigError;
 pub struct Config {
     /// The router's id, unique in its network.
     pub id: String,
+    /// Whatever who wrote the file says of it.
+    pub metadata: Option<String>,
     /// How often a neighbour is greeted.
     pub hello_interval: Duration,
     /// How long after its last greeting a neighbour is taken for gone.
@@ -173,6 +175,7 @@ fn from_sections(sections: &[Attributes]) -> Result<Config, ConfigError> {
     let seconds = |name, default| Ok::<_, ConfigError>(Duration::from_secs(router.number(name)?.unwrap_or(default)));
     Ok(Config {
         id: router.text("id")?.ok_or_else(|| router.error("id", "is missing"))?,
+        metadata: router.text("metadata")?,
         hello_interval: seconds("helloIntervalSeconds", 1)?,
         hello_max_age: seconds("helloMaxAgeSeconds", 3)?,
         ra_interval: seconds("raIntervalSeconds", 30)?,

@@ -8,7 +8,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry};
 
 use super::peers::Lost;
-use super::{Core, Kind, token};
+use super::{Cause, Core, Kind, token};
 use crate::arena::Id;
 use crate::channel::Channel;
 use crate::config::{Config, Connector, Listener, Peering};
@@ -35,7 +35,7 @@ pub(super) struct Dialer {
     /// Addresses that haven't been tried yet.
     untried: Vec<SocketAddr>,
     /// Why there is no connection; None before the first attempt has ended.
-    pub(super) problem: Option<String>,
+    pub(super) problem: Option<(Cause, String)>,
 }
 
 impl Core {
@@ -156,7 +156,7 @@ impl Core {
             if dialer.untried.is_empty() {
                 match self.resolver.look_up(&peering.host, peering.port, self.now) {
                     Ok(addresses) => dialer.untried = addresses,
-                    Err(problem) => dialer.problem = Some(problem),
+                    Err(problem) => dialer.problem = Some((Cause::Unreachable, problem)),
                 }
             }
             if dialer.untried.is_empty() {
@@ -194,9 +194,9 @@ impl Core {
         dialer.peer = None;
         // Another address of the same host is tried at once.
         dialer.retry_at = if dialer.untried.is_empty() { self.now + RETRY } else { self.now };
-        let problem = lost.to_string();
+        let problem = (lost.cause(), lost.to_string());
         if dialer.problem.as_ref() != Some(&problem) {
-            tracing::warn!(connector = dialer.config.peering.name, "{problem}");
+            tracing::warn!(connector = dialer.config.peering.name, "{}", problem.1);
             dialer.problem = Some(problem);
         }
     }

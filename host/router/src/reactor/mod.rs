@@ -32,7 +32,7 @@ use flows::Flow;
 use peers::Peer;
 use resolve::Resolver;
 use services::{Load, Service, Tap};
-pub use status::{LinkState, LinkStatus, ListenerStatus, RouterStatus, Status};
+pub use status::{Cause, ConnectorStatus, LinkState, LinkStatus, ListenerStatus, RouterStatus, Status};
 
 /// How often timers are looked at.
 const TICK: Duration = Duration::from_millis(250);

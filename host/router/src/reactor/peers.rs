@@ -9,7 +9,7 @@ use mio::Interest;
 use mio::event::Event as Readiness;
 
 use super::deliveries::Run;
-use super::{BATCH, Core, Kind, Task, token};
+use super::{BATCH, Cause, Core, Kind, Task, token};
 use crate::amqp::message;
 use crate::amqp::performative::Condition;
 use crate::arena::Id;
@@ -92,6 +92,17 @@ pub(super) enum Lost {
     Handshake,
     #[error("it is no longer configured")]
     Withdrawn,
+}
+
+impl Lost {
+    /// What kind of reason this is for there being no link.
+    pub(super) fn cause(&self) -> Cause {
+        match self {
+            Lost::Tls(_) | Lost::Channel(ChannelError::Tls(_)) => Cause::Certificate,
+            Lost::Endpoint(_) | Lost::Handshake => Cause::Protocol,
+            _ => Cause::Unreachable,
+        }
+    }
 }
 
 impl Core {

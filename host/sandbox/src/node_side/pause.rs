@@ -62,7 +62,7 @@ fn make_spaces(name: &str, etcd: bool) -> Result<()> {
     if etcd {
         bind(&Path::new(DATA).join(name), &folder.join("var/lib/etcd"))?;
     }
-    for part in ["run", "var", "etc/cni", "etc/hostname", "etc/hosts"] {
+    for part in ["run", "var", "etc/cni", "etc/skupper-router", "etc/hostname", "etc/hosts"] {
         bind(&folder.join(part), &Path::new("/").join(part))?;
     }
     show_own_devices()?;
