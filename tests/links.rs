@@ -46,6 +46,12 @@ impl Scene {
         until(&format!("{url} from {from} says {answer:?}"), SOON, || (self.get(from, url) == answer).then_some(()));
     }
 
+    /// The process that listens for routers on a worker; all nodes' processes are in one namespace.
+    fn router(&self, worker: &str) -> Option<String> {
+        let listening = self.exec(worker, &["ss", "-Hltnp", "sport = :55671"]);
+        Some(listening.split_once("pid=")?.1.split(',').next().unwrap().to_owned())
+    }
+
     /// How a part of a site is: `ready`, or why it isn't.
     fn state(&self, kind: &str, name: &str) -> String {
         let sites: Value = serde_json::from_str(&self.ok(&["inspect", "links", "-o", "json"])).unwrap();
@@ -116,4 +122,177 @@ fn a_service_is_reached_from_another_cluster() {
     scene.apply(&printed);
     assert_eq!(scene.ok(&["inspect", "-o", "yaml"]), printed, "nothing has changed");
     scene.answers("C1.c2", "C1w1:1028", "FOUR");
+}
+
+/// The two clusters with a site each, and nothing that joins them.
+const SITES: &str = r#"
+clusters:
+  C0:
+    workers: 2
+    containers:
+      c1: { worker: C0w1 }
+      a: { worker: C0w1, command: [knetsim, serve, A], labels: { app: web } }
+    interconnect: embedded
+  C1:
+    workers: 2
+    containers:
+      c1: { worker: C1w1 }
+    interconnect: embedded
+"#;
+
+#[test]
+fn a_token_is_good_once_and_for_a_while() {
+    let scene = Scene::up(SITES);
+    let file = scene.knetsim.state().with_file_name("c0.token");
+    let file = file.to_str().unwrap();
+    let token = |name: &str, more: &[&str]| {
+        let token = scene.ok(&[&["create", "token", name], more].concat());
+        std::fs::write(file, &token).unwrap();
+        token
+    };
+    let link = |status: i32| scene.knetsim.fails(status, &["create", "link", "C1.c0", "--token", file]);
+    token("C0.t1", &[]);
+    scene.ok(&["create", "link", "C1.c0", "--token", file, "--cost", "3"]);
+    scene.becomes("links", "C1.c0", "ready");
+    assert!(scene.state("tokens", "C0.t1").contains("was redeemed by link C1.c0 already"));
+    scene.ok(&["delete", "link", "C1.c0"]);
+    assert!(!scene.exec("C1w1", &["ls", "/etc/skupper-router/certs"]).contains("link-c0"));
+    // Used; of another code; expired; gone; of a site that hasn't issued it; no token at all.
+    assert!(link(4).contains("token C0.t1: it was redeemed by link C1.c0 already"));
+    scene.ok(&["delete", "token", "C0.t1"]);
+    assert!(link(3).contains("site C0 has issued no token t1"));
+    let old = token("C0.t2", &[]);
+    scene.ok(&["delete", "token", "C0.t2"]);
+    token("C0.t2", &[]);
+    std::fs::write(file, old).unwrap();
+    assert!(link(5).contains("token C0.t2: its code is another one"));
+    token("C0.t3", &["--expires", "1"]);
+    until("it expires", SOON, || scene.state("tokens", "C0.t3").contains("expired").then_some(()));
+    let expired = link(1);
+    assert!(expired.contains("token C0.t3: it expired") && expired.contains("knetsim create token"), "{expired}");
+    std::fs::write(file, "C0.t3").unwrap();
+    assert!(link(2).contains("the line that `knetsim create token` printed"));
+    // What failed has used nothing up, and made nothing.
+    token("C0.t4", &[]);
+    scene.knetsim.fails(4, &["create", "site", "C0"]);
+    scene.knetsim.fails(3, &["create", "link", "C9.c0", "--token", file]);
+    scene.ok(&["create", "link", "C1.c0", "--token", file]);
+    scene.becomes("links", "C1.c0", "ready");
+}
+
+#[test]
+fn what_is_pending_says_why() {
+    let scene = Scene::up(SITES);
+    scene.ok(&["create", "listener", "C1.web"]);
+    scene.becomes("listeners", "C1.web", "no connector of \"web\" can be reached");
+    scene.ok(&["create", "connector", "C0.web", "--container", "b", "--port", "8000"]);
+    scene.becomes("connectors", "C0.web", "there is no container C0.b");
+    scene.ok(&["create", "connector", "C0.more", "--selector", "app=none", "--port", "8000"]);
+    scene.becomes("connectors", "C0.more", "no container of C0 has app=none");
+    // Nobody is there yet.
+    scene.ok(&["link", "C0w1:eth0", "down"]);
+    scene.ok(&["create", "link", "C1.c0", "--to", "C0"]);
+    scene.becomes("links", "C1.c0", "peer unreachable: connect to ");
+    scene.ok(&["link", "C0w1:eth0", "up"]);
+    scene.becomes("links", "C1.c0", "ready");
+    assert_eq!(scene.get("C1.c1", "C1w1:1028"), "", "there is a link, but no server yet");
+    scene.ok(&["create", "container", "C0w2.b", "--", "knetsim", "serve", "B"]);
+    scene.becomes("listeners", "C1.web", "ready");
+    scene.answers("C1.c1", "C1w1:1028", "B");
+    scene.ok(&["delete", "container", "C0.b"]);
+    scene.becomes("listeners", "C1.web", "no connector of");
+    // Its own site's certificate is not signed by who signs for C0.
+    for file in ["tls.crt", "tls.key"] {
+        let folder = "/etc/skupper-router/certs";
+        scene.exec("C1w1", &["cp", &format!("{folder}/site-server/{file}"), &format!("{folder}/link-c0/{file}")]);
+    }
+    scene.exec("C0w1", &["kill", &scene.router("C0w1").unwrap()]);
+    scene.becomes("links", "C1.c0", "certificate refused: ");
+    let log = scene.ok(&["logs", "C1w1"]);
+    assert!(log.contains("the peer refuses this router's certificate"), "{log}");
+    // Made anew, the link has a new one.
+    scene.ok(&["delete", "link", "C1.c0"]);
+    scene.ok(&["create", "link", "C1.c0", "--to", "C0"]);
+    scene.becomes("links", "C1.c0", "ready");
+}
+
+#[test]
+fn a_connector_by_selector_follows_its_containers() {
+    let scene = Scene::up(SITES);
+    scene.ok(&["create", "connector", "C0.web", "--selector", "app=web", "--port", "8000"]);
+    scene.ok(&["create", "listener", "C1.web", "--port", "80"]);
+    scene.ok(&["create", "link", "C1.c0", "--to", "C0"]);
+    scene.answers("C1.c1", "C1w1", "A");
+    scene.ok(&["create", "container", "C0w2.b", "--label", "app=web", "--", "knetsim", "serve", "B"]);
+    // The new one is ready when it listens; until then a connection to it is closed.
+    let both = |from: &str| {
+        let mut seen = std::collections::BTreeSet::new();
+        until(&format!("both answer {from}"), SOON, || {
+            seen.insert(scene.get(from, "C1w1"));
+            (seen.contains("A") && seen.contains("B")).then_some(())
+        });
+    };
+    both("C1.c1");
+    both("C1w2");
+    scene.ok(&["delete", "container", "C0.a"]);
+    for _ in 0..10 {
+        assert_eq!(scene.get("C1.c1", "C1w1"), "B", "none goes to the one that has gone");
+    }
+    // Labels that a file changes count, too; and an address is one like any other.
+    scene.ok(&["delete", "connector", "C0.web"]);
+    scene.becomes("listeners", "C1.web", "no connector of");
+    scene.ok(&["create", "service", "C0.s", "--vip", "100.64.1.1", "--port", "80:8000", "b"]);
+    scene.ok(&["create", "connector", "C0.web", "--host", "100.64.1.1", "--port", "80"]);
+    scene.answers("C1.c1", "C1w1", "B");
+}
+
+#[test]
+fn a_link_that_is_cut_refuses_and_comes_back() {
+    let scene = Scene::up(LINKED);
+    scene.answers("C1.c1", "C1w1:1028", "FOUR");
+    scene.ok(&["link", "base:C0w1", "down"]);
+    scene.becomes("listeners", "C1.backend", "no connector of \"backend:8080\" can be reached");
+    scene.becomes("links", "C1.c0", "peer unreachable: ");
+    assert_eq!(scene.get("C1.c1", "C1w1:1028"), "");
+    scene.ok(&["link", "base:C0w1", "up"]);
+    scene.becomes("links", "C1.c0", "ready");
+    scene.answers("C1.c1", "C1w1:1028", "FOUR");
+    // A router that is killed is started again.
+    scene.exec("C0w1", &["kill", "-9", &scene.router("C0w1").unwrap()]);
+    scene.answers("C1.c1", "C1w1:1028", "FOUR");
+}
+
+#[test]
+fn a_file_is_followed_and_what_cannot_be_is_refused() {
+    let scene = Scene::up(LINKED);
+    scene.answers("C1.c1", "C1w1:1028", "FOUR");
+    scene.ok(&["create", "listener", "C1.mine", "--routing-key", "backend:8080", "--port", "1100"]);
+    let before = scene.router("C1w1");
+    // Another port, another cost; what the user made stays.
+    scene.apply(&LINKED.replace("port: 1028", "port: 1029").replace("{ to: C0 }", "{ to: C0, cost: 4 }"));
+    scene.answers("C1.c1", "C1w1:1029", "FOUR");
+    scene.answers("C1.c1", "C1w1:1100", "FOUR");
+    assert_eq!((scene.get("C1.c1", "C1w1:1028"), scene.router("C1w1")), (String::new(), before));
+    let fails = |status: i32, args: &[&str], words: &str| {
+        let said = scene.knetsim.fails(status, args);
+        assert!(said.contains(words), "{words}: {said}");
+    };
+    let printed = scene.ok(&["inspect", "-o", "yaml"]);
+    fails(4, &["create", "link", "C0.back", "--to", "C1"], "link C1.c0 joins C0 and C1 already");
+    fails(2, &["create", "link", "C0.self", "--to", "C0"], "its own site");
+    fails(3, &["create", "link", "C0.c2", "--to", "C2"], "C2 has no site");
+    fails(4, &["create", "listener", "C1.two", "--port", "1100"], "port 1100 of C1w1");
+    fails(2, &["create", "listener", "C1.two", "--port", "55671"], "the routers' own");
+    fails(2, &["create", "connector", "C1.two", "--port", "80"], "--selector");
+    fails(4, &["delete", "worker", "C0w1"], "link C1.c0 (of the topology file)");
+    fails(4, &["delete", "site", "C0"], "connector C0.backend");
+    fails(2, &["create", "site", "C1", "--interconnect", "other"], "embedded");
+    assert_eq!(scene.ok(&["inspect", "-o", "yaml"]), printed);
+    // With force it goes, and so does the link to it.
+    scene.ok(&["delete", "site", "C0", "--force"]);
+    assert_eq!(scene.ok(&["inspect", "links", "-o", "name"]), "site/C1\nlistener/C1.backend\nlistener/C1.mine\n");
+    assert_eq!(scene.router("C0w1"), None);
+    assert_eq!(scene.exec("C0w1", &["ls", "/etc/skupper-router"]), "");
+    scene.apply(LINKED);
+    scene.answers("C1.c1", "C1w1:1028", "FOUR");
 }

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use knetsim_model::interconnect::{ListenerSpec, ROUTER_PORT};
 use knetsim_model::{ClusterName, ConnectorName, LinkName, ListenerName, NodeName};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 /// Where a router's configuration lies on its worker.
@@ -67,55 +68,89 @@ pub(crate) fn profile_folder(profile: &str) -> String {
     format!("{CERTIFICATES}/{profile}")
 }
 
+/// A section; its attributes are written in the order that they have here.
+struct Section {
+    kind: &'static str,
+    attributes: Vec<(&'static str, Value)>,
+}
+
+impl Section {
+    fn new<const N: usize>(kind: &'static str, attributes: [(&'static str, Value); N]) -> Section {
+        Section { kind, attributes: attributes.into() }
+    }
+
+    /// One of a connection between routers, which has the same at both ends, and `last`.
+    fn between_routers(mut self, profile: &str, last: (&'static str, Value)) -> Section {
+        self.attributes.extend([
+            ("maxFrameSize", json!(16384)),
+            ("maxSessionFrames", json!(640)),
+            ("sslProfile", json!(profile)),
+            ("saslMechanisms", json!("EXTERNAL")),
+            last,
+        ]);
+        self
+    }
+
+    fn profile(name: &str) -> Section {
+        let file = |file: &str| json!(format!("{}/{file}", profile_folder(name)));
+        let files =
+            [("caCertFile", file("ca.crt")), ("certFile", file("tls.crt")), ("privateKeyFile", file("tls.key"))];
+        let mut section = Section::new("sslProfile", [("name", json!(name))]);
+        section.attributes.extend(files);
+        section
+    }
+}
+
+impl Serialize for Section {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Attributes<'a>(&'a [(&'static str, Value)]);
+        impl Serialize for Attributes<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+            }
+        }
+        (self.kind, Attributes(&self.attributes)).serialize(serializer)
+    }
+}
+
 /// The file's text; `generation` is what it says of itself.
 pub fn write(wanted: &Wanted, generation: u64) -> String {
-    let site = wanted.site.as_str();
-    let router = json!({
-        "id": site, "mode": "interior", "helloMaxAgeSeconds": "3", "metadata": generation.to_string(),
-    });
-    let mut door = json!({ "name": DOOR, "role": "inter-router", "host": "0.0.0.0", "port": ROUTER_PORT.to_string() });
-    between_routers(&mut door, SERVER);
-    door["authenticatePeer"] = json!(true);
-    let mut sections = vec![json!(["router", router]), profile(SERVER), json!(["listener", door])];
+    let port = |port: u16| ("port", json!(port.to_string()));
+    let router = [
+        ("id", json!(wanted.site)),
+        ("mode", json!("interior")),
+        ("helloMaxAgeSeconds", json!("3")),
+        ("metadata", json!(generation.to_string())),
+    ];
+    let role = ("role", json!("inter-router"));
+    let door = [("name", json!(DOOR)), role.clone(), ("host", json!(Ipv4Addr::UNSPECIFIED)), port(ROUTER_PORT)];
+    let door = Section::new("listener", door).between_routers(SERVER, ("authenticatePeer", json!(true)));
+    let mut sections = vec![Section::new("router", router), Section::profile(SERVER), door];
     for link in &wanted.links {
         let name = link_section(&link.name);
-        let mut connector = json!({
-            "name": name, "role": "inter-router", "host": link.host.as_str(), "port": ROUTER_PORT.to_string(),
-            "cost": link.cost,
-        });
-        between_routers(&mut connector, &name);
-        connector["verifyHostname"] = json!(true);
-        sections.extend([profile(&name), json!(["connector", connector])]);
+        let host = ("host", json!(link.host));
+        let connector = [("name", json!(name)), role.clone(), host, port(ROUTER_PORT), ("cost", json!(link.cost))];
+        let connector = Section::new("connector", connector).between_routers(&name, ("verifyHostname", json!(true)));
+        sections.extend([Section::profile(&name), connector]);
     }
+    let tcp = |kind, name: &str, place: (Ipv4Addr, u16), routing_key: &str| {
+        let address = ("address", json!(routing_key));
+        let attributes =
+            [("name", json!(name)), ("host", json!(place.0)), port(place.1), address, ("siteId", json!(wanted.site))];
+        Section::new(kind, attributes)
+    };
     sections.extend(wanted.listeners.iter().map(|(name, spec)| {
-        let host = spec.host.unwrap_or(Ipv4Addr::UNSPECIFIED).to_string();
-        let (port, address) = (spec.port.to_string(), &spec.routing_key);
-        json!(["tcpListener", { "name": name.as_str(), "host": host, "port": port, "address": address, "siteId": site }])
+        let host = spec.host.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        tcp("tcpListener", name.as_str(), (host, spec.port), &spec.routing_key)
     }));
     for connector in &wanted.connectors {
         sections.extend(connector.servers.iter().map(|server| {
-            let (name, port) = (server_section(&connector.name, *server), connector.port.to_string());
-            let (host, address) = (server.to_string(), &connector.routing_key);
-            json!(["tcpConnector", { "name": name, "host": host, "port": port, "address": address, "siteId": site }])
+            let name = server_section(&connector.name, *server);
+            tcp("tcpConnector", &name, (*server, connector.port), &connector.routing_key)
         }));
     }
     // An array of arrays always becomes text.
     serde_json::to_string_pretty(&sections).unwrap_or_default() + "\n"
-}
-
-/// What a listener and a connector between routers have both.
-fn between_routers(section: &mut Value, profile: &str) {
-    section["maxFrameSize"] = json!(16384);
-    section["maxSessionFrames"] = json!(640);
-    section["sslProfile"] = json!(profile);
-    section["saslMechanisms"] = json!("EXTERNAL");
-}
-
-fn profile(name: &str) -> Value {
-    let file = |file: &str| format!("{}/{file}", profile_folder(name));
-    json!(["sslProfile", {
-        "name": name, "caCertFile": file("ca.crt"), "certFile": file("tls.crt"), "privateKeyFile": file("tls.key"),
-    }])
 }
 
 #[cfg(test)]

@@ -365,6 +365,7 @@ pub(crate) fn explain(error: &Error, profile: &SslProfile) -> TlsError {
             }
             AlertDescription::BadCertificate
             | AlertDescription::CertificateUnknown
+            | AlertDescription::UnsupportedCertificate
             | AlertDescription::DecryptError => {
                 format!("the peer refuses this router's certificate {own}: the peer's log says why")
             }

@@ -156,7 +156,11 @@ impl Core {
             if dialer.untried.is_empty() {
                 match self.resolver.look_up(&peering.host, peering.port, self.now) {
                     Ok(addresses) => dialer.untried = addresses,
-                    Err(problem) => dialer.problem = Some((Cause::Unreachable, problem)),
+                    Err(problem) => {
+                        let asking = self.resolver.is_asking(&peering.host);
+                        let cause = if asking { Cause::Connecting } else { Cause::Unreachable };
+                        dialer.problem = Some((cause, problem));
+                    }
                 }
             }
             if dialer.untried.is_empty() {
@@ -167,6 +171,16 @@ impl Core {
                 self.dial_failed(id, &lost);
             }
         }
+    }
+
+    /// The addresses of a host are known: who waited for them may go on.
+    pub(super) fn resolved(&mut self, host: &str) {
+        for id in self.dialers.ids() {
+            if let Some(dialer) = self.dialers.get_mut(id).filter(|dialer| dialer.config.peering.host == host) {
+                dialer.retry_at = self.now;
+            }
+        }
+        self.dial();
     }
 
     fn dial_address(&mut self, dialer: Id, address: SocketAddr, config: &Connector) -> Result<(), Lost> {

@@ -230,7 +230,11 @@ impl Router {
                 match command {
                     Command::Reload(config) => self.core.apply(&config),
                     Command::Status(answer) => drop(answer.send(self.core.status())),
-                    Command::Resolved(answer) => self.core.resolver.answered(answer),
+                    Command::Resolved(answer) => {
+                        let host = answer.host.clone();
+                        self.core.resolver.answered(answer);
+                        self.core.resolved(&host);
+                    }
                     Command::Stop => {
                         self.core.say_goodbye();
                         return Ok(());

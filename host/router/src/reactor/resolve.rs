@@ -12,7 +12,7 @@ const FRESH: Duration = Duration::from_secs(10);
 
 /// What the system's resolver said.
 pub(super) struct Answer {
-    host: String,
+    pub(super) host: String,
     addresses: Result<Vec<IpAddr>, String>,
 }
 
@@ -50,6 +50,11 @@ impl Resolver {
         }
         let addresses = entry.addresses.clone()?;
         Ok(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())
+    }
+
+    /// Whether an answer about a host is still to come.
+    pub(super) fn is_asking(&self, host: &str) -> bool {
+        self.entries.get(host).is_some_and(|entry| entry.pending)
     }
 
     pub(super) fn answered(&mut self, answer: Answer) {
