@@ -3,10 +3,10 @@
 use std::fmt::Display;
 
 use crate::bindings::knetsim::lab::{clusters, observe, workers};
-use crate::records::{ClusterInfo, ContainerInfo, EtcdKey, History, IngressInfo, NodeInfo, ServiceInfo};
+use crate::records::{ClusterInfo, ContainerInfo, EtcdKey, History, IngressInfo, NodeInfo, ServiceInfo, SiteInfo};
 use crate::{
     Capture, Cluster, Container, Ingress, IngressOptions, NewCapture, NewContainer, Result, Scratch, Service,
-    ServiceOptions, Target, Worker,
+    ServiceOptions, Site, Target, Worker,
 };
 
 /// The sandbox that the lab runs in: makes, finds and lists what is there.
@@ -178,6 +178,43 @@ impl Lab {
         Ingress::open(&name.to_string())
     }
 
+    /// Gives a cluster a site: a router on its first worker, knetsim's own, by which it can be linked with others.
+    /// Grant: `links`.
+    ///
+    /// ```no_run
+    /// use knetsim_sdk::{Lab, Servers};
+    /// # fn main() -> knetsim_sdk::Result<()> {
+    /// let lab = Lab::new();
+    /// let (west, east) = (lab.create_site("C0")?, lab.create_site("C1")?);
+    /// east.link("c0", "C0", 1)?;
+    /// west.add_connector("backend", "backend:8080", Servers::container("c4"), 8090)?;
+    /// east.add_listener("backend", "backend:8080", 1028)?;
+    /// println!("{:?}", east.info()?.links);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The grant is missing, the cluster has a site, or the router does not run.
+    pub fn create_site(&self, cluster: impl Display) -> Result<Site> {
+        Site::create(&cluster.to_string(), "embedded")
+    }
+
+    /// The same with skrouterd for a router. Grant: `links`.
+    ///
+    /// # Errors
+    /// As [`Lab::create_site`]; also where there is no skrouterd.
+    pub fn create_site_of_skrouterd(&self, cluster: impl Display) -> Result<Site> {
+        Site::create(&cluster.to_string(), "skrouterd")
+    }
+
+    /// The site of that cluster. Grant: `links`.
+    ///
+    /// # Errors
+    /// The grant is missing, or it has none.
+    pub fn site(&self, cluster: impl Display) -> Result<Site> {
+        Site::open(&cluster.to_string())
+    }
+
     /// Anything that can be looked at, sent from or run in, by its name: a node of any kind, a container,
     /// `base` for the namespace where all bridges are, `box/myns` for a namespace made by hand.
     pub fn place(&self, name: impl Display) -> Target {
@@ -255,6 +292,14 @@ impl Lab {
     /// The grant is missing.
     pub fn ingresses(&self) -> Result<Vec<IngressInfo>> {
         Ok(observe::ingresses()?)
+    }
+
+    /// All sites, by cluster: what their routers say of themselves. Grant: `observe`.
+    ///
+    /// # Errors
+    /// The grant is missing.
+    pub fn sites(&self) -> Result<Vec<SiteInfo>> {
+        Ok(observe::sites()?)
     }
 
     /// The keys of a cluster's etcd that begin with `prefix`, `etcdctl get --prefix`. Grant: `observe`.

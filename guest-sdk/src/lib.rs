@@ -39,6 +39,7 @@
 //! | `containers` | [`Lab::create_container`], [`Lab::container`] |
 //! | `services` | [`Lab::create_service`], [`Lab::service`] |
 //! | `ingresses` | [`Lab::create_ingress`], [`Lab::ingress`] |
+//! | `links` | [`Lab::create_site`], [`Lab::site`] |
 //! | `exec` | [`Place::run`], [`Place::start`] |
 //! | `exec-node` | the same, where the command was made by [`Command::with_namespaces`] |
 //! | `probe` | [`Place::ping`], [`Place::probe`] |
@@ -61,6 +62,7 @@ mod observer;
 mod place;
 mod prober;
 mod service;
+mod site;
 mod state;
 mod worker;
 
@@ -75,6 +77,7 @@ pub use observer::Observer;
 pub use place::{Place, Target};
 pub use prober::{Prober, Tries};
 pub use service::{Service, ServiceOptions};
+pub use site::{Servers, Site};
 pub use worker::{Scratch, Worker};
 
 /// Ends the lab at once with that exit status. `std::process::exit` would make 1 of any but 0.
@@ -96,8 +99,8 @@ pub mod records {
     };
     pub use crate::bindings::knetsim::lab::probe::{HttpReply, PingResult, TcpResult};
     pub use crate::bindings::knetsim::lab::types::{
-        ClusterInfo, ContainerInfo, IngressInfo, IngressPath, IngressSpec, NodeInfo, ServiceInfo, ServicePort,
-        ServiceSpec,
+        ClusterInfo, ConnectorInfo, ConnectorSpec, ContainerInfo, IngressInfo, IngressPath, IngressSpec, ListenerInfo,
+        ListenerSpec, NodeInfo, ServiceInfo, ServicePort, ServiceSpec, SiteInfo, SiteLinkInfo, SiteLinkSpec, TokenInfo,
     };
 }
 

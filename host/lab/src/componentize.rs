@@ -24,6 +24,7 @@ const WIT: &str = concat!(
     include_str!("../../../guest-sdk/wit/captures.wit"),
     include_str!("../../../guest-sdk/wit/services.wit"),
     include_str!("../../../guest-sdk/wit/ingresses.wit"),
+    include_str!("../../../guest-sdk/wit/links.wit"),
     include_str!("../../../guest-sdk/wit/state.wit"),
     include_str!("../../../guest-sdk/wit/lesson.wit"),
 );

@@ -25,6 +25,8 @@ pub enum Grant {
     Services,
     /// Make, change and delete ingresses.
     Ingresses,
+    /// Make, change and delete what links clusters.
+    Links,
     /// Run commands without the right to make or enter namespaces.
     Exec,
     /// Run commands as a learner does, namespaces included.
@@ -35,7 +37,7 @@ pub enum Grant {
 
 impl Grant {
     /// All that this knetsim knows.
-    pub const ALL: [Grant; 10] = [
+    pub const ALL: [Grant; 11] = [
         Grant::Observe,
         Grant::Probe,
         Grant::Clusters,
@@ -43,6 +45,7 @@ impl Grant {
         Grant::Containers,
         Grant::Services,
         Grant::Ingresses,
+        Grant::Links,
         Grant::Exec,
         Grant::ExecNode,
         Grant::Captures,
@@ -58,6 +61,7 @@ impl Grant {
             Grant::Containers => "containers",
             Grant::Services => "services",
             Grant::Ingresses => "ingresses",
+            Grant::Links => "links",
             Grant::Exec => "exec",
             Grant::ExecNode => "exec-node",
             Grant::Captures => "captures",
@@ -74,6 +78,9 @@ impl Grant {
             Grant::Containers => "make and delete containers",
             Grant::Services => "make, change and delete services",
             Grant::Ingresses => "make, change and delete ingresses, read their access logs",
+            Grant::Links => {
+                "make, change and delete sites, and the links, listeners, connectors and tokens of all sites"
+            }
             Grant::Exec => "run commands on nodes and in containers",
             Grant::ExecNode => "run commands that make and enter namespaces on the node side",
             Grant::Captures => "see the packets that pass inside the sandbox",

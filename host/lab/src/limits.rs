@@ -19,6 +19,8 @@ pub enum Limit {
     Services,
     /// Ingresses that it made and that are there at the same time.
     Ingresses,
+    /// Sites, links, listeners, connectors and tokens that it made and that are there at the same time.
+    Links,
     /// Processes that it started and that run at the same time; what these start counts against the sandbox's limit.
     Processes,
     /// Its memory and tables, in MiB.
@@ -33,11 +35,12 @@ pub enum Limit {
 
 impl Limit {
     /// All that there are.
-    pub const ALL: [Limit; 9] = [
+    pub const ALL: [Limit; 10] = [
         Limit::Workers,
         Limit::Containers,
         Limit::Services,
         Limit::Ingresses,
+        Limit::Links,
         Limit::Processes,
         Limit::MemoryMib,
         Limit::CallSeconds,
@@ -52,6 +55,7 @@ impl Limit {
             Limit::Containers => "containers",
             Limit::Services => "services",
             Limit::Ingresses => "ingresses",
+            Limit::Links => "links",
             Limit::Processes => "processes",
             Limit::MemoryMib => "memory-mib",
             Limit::CallSeconds => "call-seconds",
@@ -67,6 +71,7 @@ impl Limit {
             Limit::Containers => 1000,
             Limit::Services => 1000,
             Limit::Ingresses => 20,
+            Limit::Links => 200,
             Limit::Processes => 128,
             Limit::MemoryMib => 256,
             Limit::CallSeconds => 600,
@@ -78,7 +83,7 @@ impl Limit {
     /// The most that can be asked for.
     pub fn ceiling(self) -> u64 {
         match self {
-            Limit::Workers | Limit::Services | Limit::Ingresses => 65_534,
+            Limit::Workers | Limit::Services | Limit::Ingresses | Limit::Links => 65_534,
             Limit::Containers | Limit::Processes => 1_000_000,
             Limit::MemoryMib => 4096,
             Limit::CallSeconds | Limit::TotalSeconds => 7 * 24 * 3600,
@@ -157,6 +162,7 @@ fn limit_unit(limit: Limit) -> &'static str {
         Limit::Containers => "containers",
         Limit::Services => "services",
         Limit::Ingresses => "ingresses",
+        Limit::Links => "sites, links, listeners, connectors and tokens",
         Limit::Processes => "processes at the same time",
         Limit::MemoryMib => "MiB of memory",
         Limit::CallSeconds => "seconds for one call",

@@ -91,7 +91,7 @@ async fn control_characters_are_removed(bench: Bench) {
 
 /// Every function that opens, makes or lists something, what its grant is, its parameters but the last, which is
 /// where the result goes, and where in that an error lies.
-const DOORS: [(&str, &str, &str, &str, u32); 24] = [
+const DOORS: [(&str, &str, &str, &str, u32); 26] = [
     ("clusters", "clusters", "create", "(i32 i32 i32 i32 i32 i32)", 4),
     ("clusters", "clusters", "open", "(i32 i32)", 4),
     ("workers", "workers", "create", "(i32 i32)", 4),
@@ -103,6 +103,7 @@ const DOORS: [(&str, &str, &str, &str, u32); 24] = [
     ("containers", "containers", "open", "(i32 i32)", 4),
     ("services", "services", "open", "(i32 i32)", 4),
     ("ingresses", "ingresses", "open", "(i32 i32)", 4),
+    ("links", "links", "open", "(i32 i32)", 4),
     ("exec", "exec", "open", "(i32 i32)", 4),
     ("exec-node", "exec", "open-node", "(i32 i32)", 4),
     ("probe", "probe", "open", "(i32 i32)", 4),
@@ -112,6 +113,7 @@ const DOORS: [(&str, &str, &str, &str, u32); 24] = [
     ("observe", "observe", "containers", "()", 4),
     ("observe", "observe", "services", "()", 4),
     ("observe", "observe", "ingresses", "()", 4),
+    ("observe", "observe", "sites", "()", 4),
     ("observe", "observe", "etcd-keys", "(i32 i32 i32 i32)", 4),
     ("observe", "observe", "read-history", "(i64)", 8),
     ("captures", "captures", "start", "(i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)", 4),

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use knetsim_sdk::records::Layer;
 use knetsim_sdk::{
-    Code, Command, Container, Error, IngressOptions, Lab, NewCapture, NewContainer, Place, Result, ServiceOptions,
-    Tries,
+    Code, Command, Container, Error, IngressOptions, Lab, NewCapture, NewContainer, Place, Result, Servers,
+    ServiceOptions, Tries,
 };
 
 fn main() -> Result<()> {
@@ -20,6 +20,7 @@ fn main() -> Result<()> {
     probes(&lab, &near, &far)?;
     services(&lab, &near, &far)?;
     ingresses(&lab)?;
+    links(&lab)?;
     observations(&lab, &near)?;
     captures(&lab, &near, &far)?;
     another_overlay(&lab)?;
@@ -230,6 +231,45 @@ fn ingresses(lab: &Lab) -> Result<()> {
     assert_eq!(code(shop.access_log()), Code::NotFound);
     assert!(get("/").is_err(), "nobody listens");
     Ok(())
+}
+
+/// After [`containers`], of which `c2` serves.
+fn links(lab: &Lab) -> Result<()> {
+    let other = lab.create_cluster("C1", 1)?;
+    assert_eq!(code(lab.site("C0")), Code::NotFound);
+    let (west, east) = (lab.create_site("C0")?, lab.create_site("C1")?);
+    assert_eq!(code(lab.create_site("C0")), Code::Exists);
+    let token = west.issue_token("t1", Duration::from_secs(60))?;
+    east.link_by_token("c0", "C0", &token)?;
+    assert_eq!(code(east.link_by_token("again", "C0", &token)), Code::Exists);
+    assert_eq!(code(east.link("again", "C0", 1)), Code::Exists);
+    assert_eq!(west.info()?.tokens[0].redeemed.as_deref(), Some("C1.c0"));
+    east.add_listener("web", "web", 1028)?;
+    west.add_connector("web", "web", Servers::labelled("app", "web"), 80)?;
+    until("the service crosses", || {
+        Ok(lab.place("C1w1").http_get("C1w1", 1028, "/").is_ok_and(|reply| reply.text() == "hi\n"))
+    })?;
+    let sites = lab.sites()?;
+    let [west_now, east_now] = sites.as_slice() else { panic!("{sites:?}") };
+    assert_eq!((&west_now.pending, &east_now.links[0].pending, &east_now.listeners[0].pending), (&None, &None, &None));
+    assert_eq!((west_now.connectors[0].servers.len(), east_now.reaches.as_slice()), (1, ["C0".to_owned()].as_slice()));
+    // Six there are: two sites, a token, a link, a listener, a connector.
+    assert_eq!(code(east.add_listener("more", "more", 1029)), Code::Limit);
+    west.delete_token("t1")?;
+    west.delete_connector("web")?;
+    until("the listener is pending", || {
+        let why = east.info()?.listeners.remove(0).pending;
+        Ok(why.is_some_and(|why| why.contains("no connector of \"web\"")))
+    })?;
+    west.add_connector("web", "web", Servers::container("none"), 80)?;
+    assert!(west.info()?.connectors[0].pending.as_deref().is_some_and(|why| why.contains("no container C0.none")));
+    assert_eq!(code(west.delete(false)), Code::Exists);
+    lab.site("C0")?.delete(true)?;
+    assert!(east.info()?.links.is_empty(), "it led to the other");
+    east.delete_listener("web")?;
+    east.delete(false)?;
+    assert!(lab.sites()?.is_empty());
+    other.delete()
 }
 
 fn observations(lab: &Lab, near: &Container) -> Result<()> {

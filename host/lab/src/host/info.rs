@@ -119,7 +119,7 @@ fn trouble(health: Health) -> Option<String> {
     }
 }
 
-fn owner(owner: &Owner) -> String {
+pub(super) fn owner(owner: &Owner) -> String {
     match owner {
         Owner::File => "file".to_owned(),
         Owner::User => "user".to_owned(),

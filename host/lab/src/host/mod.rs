@@ -12,6 +12,7 @@ mod containers;
 mod exec;
 mod info;
 mod ingresses;
+mod links;
 mod memory;
 mod observe;
 mod probe;
@@ -60,6 +61,7 @@ mod bindings {
             "knetsim:lab/containers.[method]container.name": trappable,
             "knetsim:lab/services.[method]service.name": trappable,
             "knetsim:lab/ingresses.[method]ingress.name": trappable,
+            "knetsim:lab/links.[method]site.cluster": trappable,
             "knetsim:lab/exec.[method]place.target": trappable,
             "knetsim:lab/exec.[method]process.pid": trappable,
             "knetsim:lab/probe.[method]prober.target": trappable,
@@ -75,6 +77,7 @@ mod bindings {
             "knetsim:lab/containers.container": super::containers::Container,
             "knetsim:lab/services.service": super::services::Service,
             "knetsim:lab/ingresses.ingress": super::ingresses::Ingress,
+            "knetsim:lab/links.site": super::links::Site,
             "knetsim:lab/exec.place": super::exec::Place,
             "knetsim:lab/exec.process": super::exec::Process,
             "knetsim:lab/probe.prober": super::probe::Prober,

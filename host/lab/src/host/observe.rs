@@ -9,7 +9,7 @@ use wasmtime::component::Resource;
 
 use super::wit::observe::{
     Address, ClusterInfo, ContainerInfo, EtcdKey, FdbEntry, History, Host, HostObserver, IngressInfo, Link,
-    NamedNamespace, Neighbour, NftRuleset, NodeInfo, Process, Route, ServiceInfo, Socket,
+    NamedNamespace, Neighbour, NftRuleset, NodeInfo, Process, Route, ServiceInfo, SiteInfo, Socket,
 };
 use super::{State, name, ruleset};
 use crate::grants::Grant;
@@ -51,6 +51,11 @@ impl Host for State {
     async fn ingresses(&mut self) -> Result<Vec<IngressInfo>, Failure> {
         self.rights.need(Grant::Observe)?;
         Ok(all(self.emulator()?.inventory().ingresses))
+    }
+
+    async fn sites(&mut self) -> Result<Vec<SiteInfo>, Failure> {
+        self.rights.need(Grant::Observe)?;
+        Ok(all(self.emulator()?.inventory().sites))
     }
 
     async fn etcd_keys(&mut self, cluster: String, prefix: String) -> Result<Vec<EtcdKey>, Failure> {

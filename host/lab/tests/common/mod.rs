@@ -22,6 +22,15 @@ macro_rules! cases {
     ($($name:ident),* $(,)?) => { &[$((stringify!($name), |bench| Box::pin($name(bench)))),*] };
 }
 
+/// Inside the sandbox this program is the `knetsim` on PATH: as `knetsim router -c FILE --status FILE` it is a router,
+/// and nothing else.
+pub fn router() -> Option<ExitCode> {
+    let args: Vec<String> = std::env::args().collect();
+    let [_, verb, _, config, _, status] = args.as_slice() else { return None };
+    let serve = || knetsim_router::serve(config.as_ref(), Some(status.as_ref()));
+    (verb == "router").then(|| ExitCode::from(u8::from(serve().is_err())))
+}
+
 /// Runs the cases whose names contain one of the arguments, or all, one after the other in one sandbox.
 pub fn run(cases: &'static [Case]) -> ExitCode {
     let state = tempfile::tempdir().unwrap();
