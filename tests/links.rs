@@ -2,6 +2,7 @@
 //! reasons, tokens, and links that are cut.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are parts of tests")]
 
+use std::path::Path;
 use std::time::Duration;
 
 use knetsim_testing::cli::{Knetsim, until};
@@ -21,10 +22,26 @@ impl Scene {
         scene
     }
 
-    fn apply(&self, topology: &str) {
+    /// With these files of tests/router for programs.
+    fn up_with(topology: &str, programs: &[&str]) -> Self {
+        let scene = Scene { knetsim: Knetsim::new(env!("CARGO_BIN_EXE_knetsim")) };
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/router").canonicalize().unwrap();
+        let programs = programs.iter().map(|name| folder.join(name).to_str().unwrap().to_owned());
+        let programs: Vec<_> = programs.flat_map(|file| ["--program".to_owned(), file]).collect();
+        let file = scene.file(topology);
+        let args = ["up", "-d", "-t", &file].into_iter().chain(programs.iter().map(String::as_str));
+        scene.ok(&args.collect::<Vec<_>>());
+        scene
+    }
+
+    fn file(&self, topology: &str) -> String {
         let file = self.knetsim.state().with_file_name("links.yaml");
         std::fs::write(&file, topology).unwrap();
-        self.knetsim.ok(&["up", "-d", "-t", file.to_str().unwrap()]);
+        file.to_str().unwrap().to_owned()
+    }
+
+    fn apply(&self, topology: &str) {
+        self.ok(&["up", "-d", "-t", &self.file(topology)]);
     }
 
     fn ok(&self, args: &[&str]) -> String {
@@ -118,6 +135,19 @@ fn a_service_is_reached_from_another_cluster() {
     let files = "/etc/skupper-router/certs/link-c0/tls.crt";
     let shown = scene.exec("C1w1", &["openssl", "x509", "-in", files, "-noout", "-issuer", "-subject"]);
     assert!(shown.contains("CN = C0 site CA") && shown.contains("CN = C1"), "{shown}");
+    // The same for Kubernetes.
+    let skupper = scene.ok(&["inspect", "-o", "skupper"]);
+    for words in [
+        "kind: Site\nmetadata:\n  name: c0\n  namespace: c0\n",
+        "  routingKey: backend:8080\n",
+        "  host: c4\n  port: 8000\n",
+        "kind: Link\nmetadata:\n  name: c0\n  namespace: c1\nspec:\n  cost: 1\n  endpoints:\n",
+        "  tlsCredentials: link-c0\n",
+        "kind: Listener\n",
+    ] {
+        assert!(skupper.contains(words), "{words}\nin\n{skupper}");
+    }
+    assert_eq!(skupper.matches("apiVersion: skupper.io/v2alpha1\n").count(), 5);
     let printed = scene.ok(&["inspect", "-o", "yaml"]);
     scene.apply(&printed);
     assert_eq!(scene.ok(&["inspect", "-o", "yaml"]), printed, "nothing has changed");
@@ -295,4 +325,96 @@ fn a_file_is_followed_and_what_cannot_be_is_refused() {
     assert_eq!(scene.exec("C0w1", &["ls", "/etc/skupper-router"]), "");
     scene.apply(LINKED);
     scene.answers("C1.c1", "C1w1:1028", "FOUR");
+}
+
+/// A service each way, between an embedded router and another one.
+fn mixed(first: &str, second: &str, programs: &[&str]) {
+    let scene = Scene::up_with(
+        &format!(
+            r#"
+clusters:
+  C0:
+    interconnect: {first}
+    workers: 1
+    containers:
+      c1: {{ worker: C0w1 }}
+      a: {{ worker: C0w1, command: [knetsim, serve, A] }}
+    connectors: {{ a: {{ routing_key: a, container: a, port: 8000 }} }}
+    listeners: {{ b: {{ routing_key: b, port: 1028 }} }}
+  C1:
+    interconnect: {second}
+    workers: 1
+    containers:
+      c1: {{ worker: C1w1 }}
+      b: {{ worker: C1w1, command: [knetsim, serve, B] }}
+    connectors: {{ b: {{ routing_key: b, container: b, port: 8000 }} }}
+    listeners: {{ a: {{ routing_key: a, port: 1028 }}, more: {{ routing_key: more, port: 1029 }} }}
+    links: {{ c0: {{ to: C0 }} }}
+"#
+        ),
+        programs,
+    );
+    scene.answers("C1.c1", "C1w1:1028", "A");
+    scene.answers("C0.c1", "C0w1:1028", "B");
+    for (kind, name) in [
+        ("site", "C0"),
+        ("site", "C1"),
+        ("links", "C1.c0"),
+        ("listeners", "C1.a"),
+        ("listeners", "C0.b"),
+        ("connectors", "C0.a"),
+        ("connectors", "C1.b"),
+    ] {
+        scene.becomes(kind, name, "ready");
+    }
+    scene.becomes("listeners", "C1.more", "no connector of \"more\" can be reached");
+    // One more service: whichever router is told, both know it.
+    scene.ok(&["create", "connector", "C0.more", "--host", "10.0.0.3", "--port", "8000"]);
+    scene.ok(&["exec", "-d", "C0w1", "--", "knetsim", "serve", "NODE"]);
+    scene.answers("C1.c1", "C1w1:1029", "NODE");
+    scene.answers("C0.c1", "C0w1:1028", "B");
+    // Without the way there, the one that dials says so.
+    scene.ok(&["delete", "link", "C1.c0"]);
+    scene.ok(&["link", "base:C0w1", "down"]);
+    scene.ok(&["create", "link", "C1.c0", "--to", "C0"]);
+    scene.becomes("links", "C1.c0", "peer unreachable: ");
+    scene.ok(&["link", "base:C0w1", "up"]);
+    scene.becomes("links", "C1.c0", "ready");
+    scene.answers("C1.c1", "C1w1:1028", "A");
+}
+
+const STAND_IN: [&str; 3] = ["skrouterd", "skrouterd_standin.py", "amqpdec.py"];
+
+/// Whether the real one is there.
+fn skrouterd() -> bool {
+    let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
+    folders.iter().any(|folder| Path::new(folder).join("skrouterd").exists())
+}
+
+#[test]
+fn a_stand_in_for_skrouterd_connects() {
+    mixed("embedded", "skrouterd", &STAND_IN);
+}
+
+#[test]
+fn a_stand_in_for_skrouterd_is_connected_to() {
+    mixed("skrouterd", "embedded", &STAND_IN);
+}
+
+#[test]
+fn skrouterd_itself_where_it_is() {
+    if skrouterd() {
+        mixed("embedded", "skrouterd", &[]);
+        mixed("skrouterd", "embedded", &[]);
+        mixed("skrouterd", "skrouterd", &[]);
+        return;
+    }
+    let scene = Scene::up(SITES);
+    let before = scene.ok(&["inspect", "-o", "yaml"]);
+    let file = scene.file(&SITES.replacen("interconnect: embedded", "interconnect: skrouterd", 1));
+    let said = scene.knetsim.fails(1, &["up", "-t", &file]);
+    assert!(said.contains("no skrouterd on PATH") && said.contains("interconnect: embedded"), "{said}");
+    // It goes on with the other one.
+    assert_eq!(scene.ok(&["inspect", "-o", "yaml"]), before);
+    scene.becomes("site", "C0", "ready");
 }

@@ -204,6 +204,8 @@ impl Emulator {
         let node = self.state().node(&site_worker(cluster))?;
         let same = there.clone().filter(|site| site.router.kind() == plan.interconnect);
         if let (Some(other), None) = (&there, &same) {
+            // Whatever becomes of the new one, this one is not there any more.
+            self.state().sites.remove(cluster);
             other.router.stop().await.map_err(|error| failed(&error))?;
         }
         let authority = |of: &ClusterName| {

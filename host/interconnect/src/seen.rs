@@ -173,11 +173,12 @@ pub(crate) fn of_skrouterd(log: &str, sockets: &[Socket], wanted: &Wanted) -> Se
     Seen { state, reaches: hops.into_keys().collect(), links, listeners, servers: servers.collect() }
 }
 
-/// Why the last connection to `host` failed.
+/// Why the last connection to `host` failed. skrouterd says the same thing once, however often it happens.
 fn failure(log: &str, host: &str) -> Condition {
-    let said = log.lines().rev().find_map(|line| Some(line.split_once(&format!("Connection to {host} failed: "))?.1));
-    Condition::Pending(match said {
+    let said = log.lines().rev().find_map(|line| Some(line.split_once(&format!("Connection to {host} failed"))?.1));
+    Condition::Pending(match said.map(|said| said.trim_start_matches(": ")) {
         None => "connecting".to_owned(),
+        Some("") => "peer unreachable".to_owned(),
         Some(said) if said.contains("SSL") || said.contains("certificate") => format!("certificate refused: {said}"),
         Some(said) => format!("peer unreachable: {said}"),
     })

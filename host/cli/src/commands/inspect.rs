@@ -9,17 +9,19 @@ use knetsim_model::names::NodeKind;
 use knetsim_model::operation::Owner;
 use knetsim_model::topology::Topology;
 
-use crate::output::{self, Format};
+use crate::output;
 use crate::{sandboxes, topology};
 
 mod sites;
+mod skupper;
 
 const EXAMPLES: &str = "\
 Examples:
   knetsim inspect -o wide
   knetsim inspect links                      sites, links, listeners, connectors: how they are, and why
   knetsim inspect -o json | jq '.nodes[].address'
-  knetsim inspect -o yaml > lab.yaml         a file that makes the same again";
+  knetsim inspect -o yaml > lab.yaml         a file that makes the same again
+  knetsim inspect -o skupper                 sites and what they have, for Kubernetes";
 
 /// Show clusters, nodes, containers, services, ingresses and what links clusters
 #[derive(Debug, clap::Args)]
@@ -30,10 +32,26 @@ pub(crate) struct Args {
     what: Option<What>,
     /// How to print them
     #[arg(short, long, value_enum, default_value = "table")]
-    output: Format,
+    output: Form,
     /// Only what was made by the topology file, by labs, or by commands
     #[arg(long, value_enum)]
     owner: Option<Kind>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Form {
+    /// Columns for a person
+    Table,
+    /// More columns
+    Wide,
+    /// One JSON value, documented by `knetsim schema`
+    Json,
+    /// A topology file
+    Yaml,
+    /// One name a line
+    Name,
+    /// What links clusters, as Skupper's objects for Kubernetes (YAML)
+    Skupper,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -57,11 +75,12 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
         return sites::run(&inventory, args.output);
     }
     match args.output {
-        Format::Table => output::print(&tables(&inventory, false))?,
-        Format::Wide => output::print(&tables(&inventory, true))?,
-        Format::Json => output::print_json(&inventory)?,
-        Format::Yaml => output::print(&topology::write(&Topology::of(&inventory))?)?,
-        Format::Name => output::print(&names(&inventory))?,
+        Form::Table => output::print(&tables(&inventory, false))?,
+        Form::Wide => output::print(&tables(&inventory, true))?,
+        Form::Json => output::print_json(&inventory)?,
+        Form::Yaml => output::print(&topology::write(&Topology::of(&inventory))?)?,
+        Form::Name => output::print(&names(&inventory))?,
+        Form::Skupper => output::print(&skupper::export(&inventory)?)?,
     }
     Ok(0)
 }

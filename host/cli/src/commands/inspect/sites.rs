@@ -3,19 +3,20 @@
 use knetsim_model::Failure;
 use knetsim_model::inventory::{Inventory, SiteInfo};
 
-use super::{joined, or_dash, owner};
-use crate::output::{self, Format};
+use super::{Form, joined, or_dash, owner, skupper};
+use crate::output;
 
-pub(super) fn run(inventory: &Inventory, format: Format) -> anyhow::Result<u8> {
+pub(super) fn run(inventory: &Inventory, format: Form) -> anyhow::Result<u8> {
     match format {
-        Format::Table => output::print(&tables(inventory, false).join("\n"))?,
-        Format::Wide => output::print(&tables(inventory, true).join("\n"))?,
-        Format::Json => output::print_json(&inventory.sites)?,
-        Format::Yaml => {
+        Form::Table => output::print(&tables(inventory, false).join("\n"))?,
+        Form::Wide => output::print(&tables(inventory, true).join("\n"))?,
+        Form::Json => output::print_json(&inventory.sites)?,
+        Form::Yaml => {
             let failure = "a topology file is of everything: `knetsim inspect -o yaml`";
             return Err(Failure::invalid(failure).into());
         }
-        Format::Name => output::print(&inventory.sites.iter().flat_map(names).collect::<String>())?,
+        Form::Skupper => output::print(&skupper::export(inventory)?)?,
+        Form::Name => output::print(&inventory.sites.iter().flat_map(names).collect::<String>())?,
     }
     Ok(0)
 }
