@@ -131,8 +131,8 @@ fn a_service_is_reached_from_another_cluster() {
     let sockets = scene.exec("C1w1", &["ss", "-Hnt", "state", "established", "dst", "10.0.0.3"]);
     assert_eq!(sockets.lines().count(), 1, "{sockets}");
     let config = scene.exec("C1w1", &["cat", "/etc/skupper-router/skrouterd.json"]);
-    assert!(config.contains("\"sslProfile\": \"link-c0\"") && config.contains("\"port\": \"1028\""), "{config}");
-    let files = "/etc/skupper-router/certs/link-c0/tls.crt";
+    assert!(config.contains("\"sslProfile\": \"tls-c0\"") && config.contains("\"port\": \"1028\""), "{config}");
+    let files = "/etc/skupper-router/certs/tls-c0/tls.crt";
     let shown = scene.exec("C1w1", &["openssl", "x509", "-in", files, "-noout", "-issuer", "-subject"]);
     assert!(shown.contains("CN = C0 site CA") && shown.contains("CN = C1"), "{shown}");
     // The same for Kubernetes.
@@ -186,7 +186,7 @@ fn a_token_is_good_once_and_for_a_while() {
     scene.becomes("links", "C1.c0", "ready");
     assert!(scene.state("tokens", "C0.t1").contains("was redeemed by link C1.c0 already"));
     scene.ok(&["delete", "link", "C1.c0"]);
-    assert!(!scene.exec("C1w1", &["ls", "/etc/skupper-router/certs"]).contains("link-c0"));
+    assert!(!scene.exec("C1w1", &["ls", "/etc/skupper-router/certs"]).contains("tls-c0"));
     // Used; of another code; expired; gone; of a site that hasn't issued it; no token at all.
     assert!(link(4).contains("token C0.t1: it was redeemed by link C1.c0 already"));
     scene.ok(&["delete", "token", "C0.t1"]);
@@ -234,7 +234,7 @@ fn what_is_pending_says_why() {
     // Its own site's certificate is not signed by who signs for C0.
     for file in ["tls.crt", "tls.key"] {
         let folder = "/etc/skupper-router/certs";
-        scene.exec("C1w1", &["cp", &format!("{folder}/site-server/{file}"), &format!("{folder}/link-c0/{file}")]);
+        scene.exec("C1w1", &["cp", &format!("{folder}/site-server/{file}"), &format!("{folder}/tls-c0/{file}")]);
     }
     scene.exec("C0w1", &["kill", &scene.router("C0w1").unwrap()]);
     scene.becomes("links", "C1.c0", "certificate refused: ");

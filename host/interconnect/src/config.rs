@@ -53,14 +53,26 @@ pub struct WantedConnector {
     pub servers: Vec<Ipv4Addr>,
 }
 
-/// What the sections of a link are called: its connector and its profile.
+// No two sections may have one name, of whatever kind they are.
+
+/// What the section of a link is called.
 pub(crate) fn link_section(name: &LinkName) -> String {
     format!("link-{name}")
 }
 
-/// What the section of one server is called, as Skupper does.
+/// What the profile of a link is called, by which it is let in at its other end.
+pub(crate) fn link_profile(name: &LinkName) -> String {
+    format!("tls-{name}")
+}
+
+/// What the section of a listener is called.
+pub(crate) fn listener_section(name: &ListenerName) -> String {
+    format!("listener-{name}")
+}
+
+/// What the section of one of a connector's servers is called.
 pub(crate) fn server_section(name: &ConnectorName, server: Ipv4Addr) -> String {
-    format!("{name}@{server}")
+    format!("connector-{name}@{server}")
 }
 
 /// The folder of a profile's files.
@@ -127,11 +139,11 @@ pub fn write(wanted: &Wanted, generation: u64) -> String {
     let door = Section::new("listener", door).between_routers(SERVER, ("authenticatePeer", json!(true)));
     let mut sections = vec![Section::new("router", router), Section::profile(SERVER), door];
     for link in &wanted.links {
-        let name = link_section(&link.name);
+        let (name, profile) = (link_section(&link.name), link_profile(&link.name));
         let host = ("host", json!(link.host));
         let connector = [("name", json!(name)), role.clone(), host, port(ROUTER_PORT), ("cost", json!(link.cost))];
-        let connector = Section::new("connector", connector).between_routers(&name, ("verifyHostname", json!(true)));
-        sections.extend([Section::profile(&name), connector]);
+        let connector = Section::new("connector", connector).between_routers(&profile, ("verifyHostname", json!(true)));
+        sections.extend([Section::profile(&profile), connector]);
     }
     let tcp = |kind, name: &str, place: (Ipv4Addr, u16), routing_key: &str| {
         let address = ("address", json!(routing_key));
@@ -141,7 +153,7 @@ pub fn write(wanted: &Wanted, generation: u64) -> String {
     };
     sections.extend(wanted.listeners.iter().map(|(name, spec)| {
         let host = spec.host.unwrap_or(Ipv4Addr::UNSPECIFIED);
-        tcp("tcpListener", name.as_str(), (host, spec.port), &spec.routing_key)
+        tcp("tcpListener", &listener_section(name), (host, spec.port), &spec.routing_key)
     }));
     for connector in &wanted.connectors {
         sections.extend(connector.servers.iter().map(|server| {
@@ -179,10 +191,10 @@ mod tests {
         let [link] = read.connectors.as_slice() else { panic!("{read:?}") };
         assert_eq!((link.peering.name.as_str(), link.peering.host.as_str(), link.peering.cost), ("link-c0", "C0w1", 7));
         let files = link.peering.tls.as_ref().and_then(|tls| tls.key.clone()).unwrap();
-        assert_eq!(files.to_str(), Some("/etc/skupper-router/certs/link-c0/tls.key"));
+        assert_eq!(files.to_str(), Some("/etc/skupper-router/certs/tls-c0/tls.key"));
         let [tap] = read.tcp_listeners.as_slice() else { panic!("{read:?}") };
         assert_eq!((tap.host.as_str(), tap.port, tap.address.as_str()), ("0.0.0.0", 1028, "backend:8080"));
         let names: Vec<_> = read.tcp_connectors.iter().map(|connector| connector.name.as_str()).collect();
-        assert_eq!(names, ["web@11.10.0.2", "web@11.10.0.3"]);
+        assert_eq!(names, ["connector-web@11.10.0.2", "connector-web@11.10.0.3"]);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -150,10 +149,13 @@ impl Router {
                 daemon.ready(READY, probe).await
             }
             Interconnect::Skrouterd => {
-                let own = SocketAddrV4::new(Ipv4Addr::LOCALHOST, ROUTER_PORT);
+                // A connection that says nothing would be an error in its log.
                 let probe = || async {
-                    let connected = self.netns.connect(own.into()).await;
-                    connected.map(drop).map_err(|error| format!("asking it at {own}: {error}"))
+                    let sockets = sockets::list(&self.netns).await.map_err(|error| error.to_string())?;
+                    match sockets.iter().any(|it| it.state == "listen" && it.local.port() == ROUTER_PORT) {
+                        true => Ok(()),
+                        false => Err(format!("it doesn't listen on port {ROUTER_PORT}")),
+                    }
                 };
                 daemon.ready(READY, probe).await
             }
@@ -203,7 +205,7 @@ impl Router {
     /// # Errors
     /// Something else lies in the files' place.
     pub fn give(node: &Node, link: &LinkName, credentials: &Credentials) -> Result<(), InterconnectError> {
-        write_credentials(&node.files, &config::link_section(link), credentials)
+        write_credentials(&node.files, &config::link_profile(link), credentials)
     }
 
     /// Removes what [`Router::give`] laid down. Can be repeated.
@@ -211,7 +213,7 @@ impl Router {
     /// # Errors
     /// It can't be removed.
     pub fn take_back(node: &Node, link: &LinkName) -> Result<(), InterconnectError> {
-        remove_folder(&node.files, &config::profile_folder(&config::link_section(link)))
+        remove_folder(&node.files, &config::profile_folder(&config::link_profile(link)))
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {

@@ -36,7 +36,7 @@ impl Seen {
 
     /// Whether a listener is open.
     pub fn listener(&self, name: &ListenerName) -> Condition {
-        self.part(self.listeners.get(name.as_str()))
+        self.part(self.listeners.get(&config::listener_section(name)))
     }
 
     /// Whether the router knows that server of a connector.
@@ -159,7 +159,7 @@ pub(crate) fn of_skrouterd(log: &str, sockets: &[Socket], wanted: &Wanted) -> Se
             true => Condition::Ready,
             false => Condition::Pending(format!("no connector of {:?} can be reached", spec.routing_key)),
         };
-        (name.to_string(), state)
+        (config::listener_section(name), state)
     });
     let (links, listeners) = (links.collect(), listeners.collect());
     let servers = wanted
