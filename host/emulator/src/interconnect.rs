@@ -54,22 +54,25 @@ fn servers(
     servers
 }
 
-/// What a site's router shall do, when those containers have gone.
-fn wanted(plan: &SitePlan, containers: &Containers, leaving: &[ContainerKey]) -> Wanted {
-    let links = plan.links.iter().map(|(name, Owned { spec, .. })| WantedLink {
-        name: name.clone(),
-        host: site_worker(&spec.to),
-        cost: spec.cost,
-    });
-    let listeners = plan.listeners.iter().map(|(name, listener)| (name.clone(), listener.spec.clone()));
-    let connectors = plan.connectors.iter().map(|(name, Owned { spec, .. })| WantedConnector {
-        name: name.clone(),
-        routing_key: spec.routing_key.clone(),
-        port: spec.port,
-        servers: servers(&plan.cluster, spec, containers, leaving),
-    });
-    let (site, connectors) = (plan.cluster.clone(), connectors.collect());
-    Wanted { site, links: links.collect(), listeners: listeners.collect(), connectors }
+impl State {
+    /// What a site's router shall do, when those containers have gone.
+    fn wanted(&self, plan: &SitePlan, leaving: &[ContainerKey]) -> Wanted {
+        // A link leads to a site, and a site has a worker.
+        let links = plan.links.iter().filter_map(|(name, Owned { spec, .. })| {
+            let host = site_worker(&spec.to);
+            let address = self.nodes.get(&host)?.plan.address;
+            Some(WantedLink { name: name.clone(), host, address, cost: spec.cost })
+        });
+        let listeners = plan.listeners.iter().map(|(name, listener)| (name.clone(), listener.spec.clone()));
+        let connectors = plan.connectors.iter().map(|(name, Owned { spec, .. })| WantedConnector {
+            name: name.clone(),
+            routing_key: spec.routing_key.clone(),
+            port: spec.port,
+            servers: servers(&plan.cluster, spec, &self.containers, leaving),
+        });
+        let (site, connectors) = (plan.cluster.clone(), connectors.collect());
+        Wanted { site, links: links.collect(), listeners: listeners.collect(), connectors }
+    }
 }
 
 impl Site {
@@ -218,7 +221,7 @@ impl Emulator {
                 given.and_then(|given| Router::give(&node.place, name, &given)).map_err(|error| failed(&error))?;
             }
         }
-        let wanted = wanted(plan, &self.state().containers, &[]);
+        let wanted = self.state().wanted(plan, &[]);
         let site = match same {
             Some(site) => {
                 site.change(&node, wanted).await?;
@@ -270,7 +273,7 @@ impl Emulator {
         let changes: Vec<_> = {
             let state = self.state();
             let change = |site: &Site| {
-                let wanted = wanted(&site.plan, &state.containers, leaving);
+                let wanted = state.wanted(&site.plan, leaving);
                 let node = state.nodes.get(&site_worker(&site.plan.cluster))?.clone();
                 (wanted != *site.router.wanted()).then(|| (site.clone(), node, wanted))
             };

@@ -36,6 +36,8 @@ pub struct WantedLink {
     pub name: LinkName,
     /// The worker that it runs on, which its certificate is for.
     pub host: NodeName,
+    /// That worker's address.
+    pub address: Ipv4Addr,
     /// What crossing the link costs.
     pub cost: u32,
 }
@@ -175,7 +177,12 @@ mod tests {
         let listener = ListenerSpec { routing_key: "backend:8080".to_owned(), host: None, port: 1028 };
         let wanted = Wanted {
             site: "C1".parse().unwrap(),
-            links: vec![WantedLink { name: "c0".parse().unwrap(), host: "C0w1".parse().unwrap(), cost: 7 }],
+            links: vec![WantedLink {
+                name: "c0".parse().unwrap(),
+                host: "C0w1".parse().unwrap(),
+                address: Ipv4Addr::new(10, 0, 0, 3),
+                cost: 7,
+            }],
             listeners: vec![("backend".parse().unwrap(), listener)],
             connectors: vec![WantedConnector {
                 name: "web".parse().unwrap(),

@@ -7,7 +7,7 @@ use knetsim_model::observe::Socket;
 use knetsim_model::{ConnectorName, LinkName, ListenerName};
 use serde::Deserialize;
 
-use crate::config::{self, DOOR, Wanted};
+use crate::config::{self, DOOR, Wanted, WantedLink};
 
 /// What a router says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +151,7 @@ pub(crate) fn of_skrouterd(log: &str, sockets: &[Socket], wanted: &Wanted) -> Se
         // The worker's name is that of its cluster, by which the router there is called, with the worker's behind it.
         let peer = link.host.cluster().map(|cluster| cluster.to_string()).unwrap_or_default();
         let up = hops.get(&peer) == Some(&peer);
-        let state = if up { Condition::Ready } else { failure(log, &format!("{}:{ROUTER_PORT}", link.host)) };
+        let state = if up { Condition::Ready } else { failure(log, sockets, link) };
         (config::link_section(&link.name), state)
     });
     let listeners = wanted.listeners.iter().map(|(name, spec)| {
@@ -173,10 +173,15 @@ pub(crate) fn of_skrouterd(log: &str, sockets: &[Socket], wanted: &Wanted) -> Se
     Seen { state, reaches: hops.into_keys().collect(), links, listeners, servers: servers.collect() }
 }
 
-/// Why the last connection to `host` failed. skrouterd says the same thing once, however often it happens.
-fn failure(log: &str, host: &str) -> Condition {
-    let said = log.lines().rev().find_map(|line| Some(line.split_once(&format!("Connection to {host} failed"))?.1));
+/// Why there is no link: nobody answers its connection, or what its log says of the last one. It says the same thing
+/// once, however often it happens.
+fn failure(log: &str, sockets: &[Socket], link: &WantedLink) -> Condition {
+    let place = format!("{}:{ROUTER_PORT}", link.host);
+    let remote = (link.address, ROUTER_PORT).into();
+    let said = log.lines().rev().find_map(|line| Some(line.split_once(&format!("Connection to {place} failed"))?.1));
+    let unanswered = sockets.iter().any(|socket| socket.state == "syn-sent" && socket.remote == remote);
     Condition::Pending(match said.map(|said| said.trim_start_matches(": ")) {
+        _ if unanswered => format!("peer unreachable: no answer from {place}"),
         None => "connecting".to_owned(),
         Some("") => "peer unreachable".to_owned(),
         Some(said) if said.contains("SSL") || said.contains("certificate") => format!("certificate refused: {said}"),
@@ -195,14 +200,20 @@ fn next_hops(text: &str) -> BTreeMap<String, String> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::config::WantedLink;
     use knetsim_model::interconnect::ListenerSpec;
+
+    const PEER: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 0, 0, 3);
 
     fn wanted() -> Wanted {
         let listener = ListenerSpec { routing_key: "backend".to_owned(), host: None, port: 1028 };
         Wanted {
             site: "C1".parse().unwrap(),
-            links: vec![WantedLink { name: "c0".parse().unwrap(), host: "C0w1".parse().unwrap(), cost: 1 }],
+            links: vec![WantedLink {
+                name: "c0".parse().unwrap(),
+                host: "C0w1".parse().unwrap(),
+                address: PEER,
+                cost: 1,
+            }],
             listeners: vec![("backend".parse().unwrap(), listener)],
             connectors: Vec::new(),
         }
@@ -227,6 +238,13 @@ mod tests {
         assert_eq!(link(&format!("{up}\nROUTER_LS (info) Computed next hops: {{}}")), "pending: connecting");
         let seen = of_skrouterd(up, &[listening(55671)], &wanted());
         assert_eq!((seen.state, seen.reaches.len()), (Condition::Ready, 2));
+    }
+
+    #[test]
+    fn skrouterds_connection_is_unanswered_when_the_kernel_says_so() {
+        let socket = Socket { state: "syn-sent".to_owned(), remote: (PEER, 55671).into(), ..listening(40000) };
+        let state = of_skrouterd("", &[socket], &wanted()).link(&"c0".parse().unwrap()).to_string();
+        assert_eq!(state, "pending: peer unreachable: no answer from C0w1:55671");
     }
 
     #[test]
