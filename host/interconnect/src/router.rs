@@ -175,9 +175,11 @@ impl Router {
                 let log = files::read_end(&self.files, log_path(DAEMON), LOG_MOST).unwrap_or_default();
                 // What is of another run than this one is not looked at.
                 let log = String::from_utf8_lossy(&log);
-                let log = log.rsplit("Router started in Interior mode").next().unwrap_or_default().to_owned();
+                let log = log.rsplit("Router started in Interior mode").next().unwrap_or_default();
+                // It repeats itself for its own collector, with more around the words.
+                let log: Vec<_> = log.lines().filter(|line| !line.contains(" FLOW_LOG ")).collect();
                 match sockets::list_now(&self.netns) {
-                    Ok(sockets) => of_skrouterd(&log, &sockets, &wanted),
+                    Ok(sockets) => of_skrouterd(&log.join("\n"), &sockets, &wanted),
                     Err(error) => Seen::nothing(error.to_string()),
                 }
             }
