@@ -200,6 +200,7 @@ pub(crate) fn whole() -> Result<Figures> {
     Ok(Figures::from([("up_ms".to_owned(), run(&["up", "-d"])?), ("down_ms".to_owned(), run(&["down"])?)]))
 }
 
-fn beside_this() -> Result<PathBuf> {
+/// The program `knetsim`.
+pub(crate) fn beside_this() -> Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("knetsim"))
 }

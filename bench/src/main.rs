@@ -7,11 +7,13 @@ mod batch;
 mod figures;
 mod floor;
 mod ingress;
+mod interconnect;
 mod knetsim;
 mod lab;
 mod memory;
 mod path;
 mod report;
+mod routers;
 mod rows;
 mod runner;
 mod services;
@@ -24,6 +26,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::figures::Figures;
+use crate::routers::Make;
 use crate::rows::{CLUSTERS, CONTAINERS, WORKERS};
 
 /// Measures knetsim; says of each goal whether it was met or missed.
@@ -69,6 +72,8 @@ enum Sample {
     Lab,
     Services,
     Ingress,
+    Router,
+    Skrouterd,
 }
 
 fn main() -> Result<ExitCode> {
@@ -99,5 +104,7 @@ fn sample(which: &Sample) -> Result<Figures> {
         Sample::Lab => knetsim::lab(),
         Sample::Services => services::services(),
         Sample::Ingress => ingress::ingress(),
+        Sample::Router => interconnect::interconnect(Make::Knetsim),
+        Sample::Skrouterd => interconnect::interconnect(Make::Skrouterd),
     }
 }

@@ -1,4 +1,4 @@
-//! Memory of the processes that came of this one.
+//! Memory of processes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,12 +31,18 @@ pub(crate) fn of_descendants() -> Result<f64> {
         false
     };
     let ours = parents.iter().filter(|(pid, (_, is_etcd))| !is_etcd && is_ours(**pid));
-    ours.map(|(pid, _)| proportional(&Path::new("/proc").join(pid.to_string()))).sum()
+    ours.map(|(pid, _)| measured(&Path::new("/proc").join(pid.to_string()), "Pss:")).sum()
 }
 
-fn proportional(process: &Path) -> Result<f64> {
+/// Resident kB of a process, all of its program's pages included (`Rss`).
+pub(crate) fn resident(process: u32) -> Result<f64> {
+    measured(&Path::new("/proc").join(process.to_string()), "Rss:")
+}
+
+fn measured(process: &Path, what: &str) -> Result<f64> {
     let file = process.join("smaps_rollup");
     let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss in smaps_rollup")?;
+    let line = text.lines().find_map(|line| line.strip_prefix(what));
+    let line = line.with_context(|| format!("no {what} in smaps_rollup"))?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

@@ -19,6 +19,8 @@ use crate::figures::median;
 const ROUND_TRIPS: usize = 20_000;
 /// New connections in one measurement.
 const CONNECTIONS: usize = 2000;
+/// The port that iperf3 has by itself.
+const IPERF: u16 = 5201;
 /// Seconds of throughput in one measurement.
 const SECONDS: &str = "1";
 /// Both paths use it, whatever the host's default is (BBR halves throughput within one machine).
@@ -27,7 +29,20 @@ const CONGESTION_CONTROL: &str = "cubic";
 /// A network namespace held by its descriptor.
 pub(crate) struct Space(pub(crate) OwnedFd);
 
+/// What one TCP stream carried.
+pub(crate) struct Stream {
+    /// Gigabits a second.
+    pub(crate) gbps: f64,
+    /// All of it, in 10^9 bytes.
+    pub(crate) gigabytes: f64,
+}
+
 impl Space {
+    /// The one that the thread is in.
+    pub(crate) fn here() -> Result<Self> {
+        Ok(Space(File::open("/proc/thread-self/ns/net")?.into()))
+    }
+
     fn new() -> Result<Self> {
         let made = thread::scope(|scope| {
             scope
@@ -155,24 +170,33 @@ fn join(node: &Space, number: u8, pod: &Space, host: u8) -> Result<()> {
 impl Path<'_> {
     /// Gigabits a second of one TCP stream.
     pub(crate) fn throughput(&self) -> Result<f64> {
+        Ok(self.stream(IPERF, IPERF)?.gbps)
+    }
+
+    /// One TCP stream to the port `to`, which leads to `port` of the server.
+    pub(crate) fn stream(&self, to: u16, port: u16) -> Result<Stream> {
         let server = self.server.run(|| {
             Ok(Server(
                 Command::new("iperf3")
-                    .args(["--server", "--one-off", "--forceflush"])
+                    .args(["--server", "--one-off", "--forceflush", "--port", &port.to_string()])
                     .stdout(Stdio::piped())
                     .spawn()?,
             ))
         })?;
         let mut server = server.listening()?;
-        let address = self.address.to_string();
+        let (address, to) = (self.address.to_string(), to.to_string());
         let output = self.client.run(|| {
-            let arguments = ["--json", "--time", SECONDS, "--congestion", CONGESTION_CONTROL, "--client", &address];
-            Ok(Command::new("iperf3").args(arguments).output()?)
+            let to = ["--client", &address, "--port", &to];
+            let arguments = ["--json", "--time", SECONDS, "--congestion", CONGESTION_CONTROL];
+            Ok(Command::new("iperf3").args(to).args(arguments).output()?)
         })?;
         server.0.wait()?;
         let said: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-        let bits = said.pointer("/end/sum_received/bits_per_second").and_then(serde_json::Value::as_f64);
-        Ok(bits.with_context(|| format!("iperf3: {said}"))? / 1e9)
+        let received = |what: &str| -> Result<f64> {
+            let figure = said.pointer("/end/sum_received").and_then(|received| received.get(what)?.as_f64());
+            Ok(figure.with_context(|| format!("iperf3: {said}"))? / 1e9)
+        };
+        Ok(Stream { gbps: received("bits_per_second")?, gigabytes: received("bytes")? })
     }
 
     /// The least microseconds that a byte there and back took.

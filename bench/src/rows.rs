@@ -25,6 +25,8 @@ pub(crate) struct Series {
 pub(crate) enum Program {
     /// This program's own sample of that name.
     Sample(&'static str),
+    /// The sample `skrouterd`, where that is on PATH.
+    Skrouterd,
     /// Mininet, where its Debian package is installed.
     Mininet,
 }
@@ -79,6 +81,8 @@ pub(crate) const SERIES: &[Series] = &[
     series("lab", Place::Here, "lab"),
     series("services", Place::Here, "services"),
     series("ingress", Place::Here, "ingress"),
+    series("router", Place::Namespaces, "router"),
+    Series { name: "skrouterd", place: Place::Namespaces, program: Program::Skrouterd },
 ];
 
 const fn row(what: &'static str, source: Source, unit: &'static str, goal: Goal) -> Row {

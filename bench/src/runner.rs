@@ -48,7 +48,8 @@ impl Runner {
 
     /// All samples of the series whose name contains `only`.
     pub(crate) fn run(&self, rounds: usize, only: &str) -> Result<Samples> {
-        let chosen: Vec<&Series> = SERIES.iter().filter(|series| series.name.contains(only)).collect();
+        let there = |series: &&Series| series.program != Program::Skrouterd || is_on_path("skrouterd");
+        let chosen: Vec<&Series> = SERIES.iter().filter(|series| series.name.contains(only)).filter(there).collect();
         ensure!(!chosen.is_empty(), "no series has `{only}` in its name");
         let mut samples: Samples = chosen.iter().map(|series| (series.name, Ok(Vec::new()))).collect();
         for round in 0..rounds {
@@ -78,6 +79,7 @@ impl Runner {
         let mut command = in_place(series.place);
         match series.program {
             Program::Sample(name) => command.arg(&self.program).args(["sample", name]),
+            Program::Skrouterd => command.arg(&self.program).args(["sample", "skrouterd"]),
             Program::Mininet => self.mininet(&mut command)?,
         };
         let output = command.output().with_context(|| format!("run {command:?}"))?;
@@ -97,6 +99,10 @@ impl Runner {
         let size = [CLUSTERS.to_string(), WORKERS.to_string()];
         Ok(command.args(["sh", "-c", MOUNT, MININET_PYTHON]).arg(script).args(size))
     }
+}
+
+fn is_on_path(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|at| at.join(program).is_file()))
 }
 
 /// What runs a program in that place, as root or as an ordinary user.
