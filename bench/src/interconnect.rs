@@ -27,8 +27,11 @@ const FLOWS: usize = 500;
 const CLIENTS: usize = 16;
 /// Bytes of a request, and of its answer.
 const REQUEST: usize = 128;
+/// A request's first byte: whether the service closes the connection after its answer. If clients did, new
+/// connections would wait for the ports of old ones.
+const LAST: u8 = 1;
 /// How long requests, and connections, are counted.
-const COUNTED: Duration = Duration::from_secs(1);
+const COUNTED: Duration = Duration::from_millis(500);
 /// How soon an answer has to be there.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -54,8 +57,7 @@ pub(crate) fn interconnect(make: Make) -> Result<Figures> {
         *least = least.min((seconds()? - before) / stream.gigabytes);
         for (what, value) in [
             ("gbps", stream.gbps),
-            ("requests", requests(port(ANSWERS), CLIENTS)?),
-            ("turns", requests(port(ANSWERS), 1)?),
+            ("requests", requests(port(ANSWERS))?),
             ("connections", connections(port(ANSWERS))?),
         ] {
             let most = figures.entry(format!("{whose}_{what}")).or_insert(0.0);
@@ -125,10 +127,11 @@ fn serve(service: TcpListener) -> Result<()> {
 fn answer(mut client: TcpStream) -> Result<()> {
     client.set_nodelay(true)?;
     let mut request = [0; REQUEST];
-    loop {
+    while request[0] != LAST {
         client.read_exact(&mut request)?;
         client.write_all(&request)?;
     }
+    Ok(())
 }
 
 fn connect(port: u16) -> Result<TcpStream> {
@@ -138,28 +141,30 @@ fn connect(port: u16) -> Result<TcpStream> {
     Ok(stream)
 }
 
-fn ask(stream: &mut TcpStream) -> Result<()> {
-    let mut bytes = [1; REQUEST];
+fn ask(stream: &mut TcpStream, first: u8) -> Result<()> {
+    let mut bytes = [first; REQUEST];
     stream.write_all(&bytes)?;
     stream.read_exact(&mut bytes).context("an answer")
 }
 
 /// Requests a second, each client's on one connection, one after the other.
-fn requests(port: u16, clients: usize) -> Result<f64> {
-    rate(clients, || connect(port), ask)
+fn requests(port: u16) -> Result<f64> {
+    rate(|| connect(port), |stream| ask(stream, 0))
 }
 
 /// New connections a second, each with a request.
 fn connections(port: u16) -> Result<f64> {
-    rate(CLIENTS, || Ok(()), |()| ask(&mut connect(port)?))
+    let once = |(): &mut ()| {
+        let mut stream = connect(port)?;
+        ask(&mut stream, LAST)?;
+        ensure!(stream.read(&mut [0]).context("the end of a flow")? == 0, "more than the answer");
+        Ok(())
+    };
+    rate(|| Ok(()), once)
 }
 
-/// How often a second `clients` do something, side by side.
-fn rate<C>(
-    clients: usize,
-    new: impl Fn() -> Result<C> + Sync,
-    once: impl Fn(&mut C) -> Result<()> + Sync,
-) -> Result<f64> {
+/// How often a second the clients do something, side by side.
+fn rate<C>(new: impl Fn() -> Result<C> + Sync, once: impl Fn(&mut C) -> Result<()> + Sync) -> Result<f64> {
     let start = Instant::now();
     let counted = || -> Result<u32> {
         let (mut client, mut count) = (new()?, 0);
@@ -170,7 +175,7 @@ fn rate<C>(
         Ok(count)
     };
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..clients).map(|_| scope.spawn(counted)).collect();
+        let threads: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(counted)).collect();
         let counts =
             threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?);
         let all: u32 = counts.sum::<Result<u32>>()?;

@@ -1,4 +1,5 @@
-//! `knetsim-bench`: measures knetsim against the kernel's own cost, and against Mininet on the same topology.
+//! `knetsim-bench`: measures knetsim against the kernel's own cost, and against Mininet on the same topology;
+//! its router against direct TCP and skrouterd.
 //!
 //! Each sample is a process of its own in namespaces of its own, so that nothing of one is left for the next and
 //! nothing of the machine is changed. A benchmark, not a test: on a busy machine goals are missed.

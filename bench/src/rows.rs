@@ -108,6 +108,11 @@ const CONNECT_AT_10: Source = Source("services", "connect_10_us");
 const MAPS_CHANGE_AT_10: Source = Source("services", "maps_change_10_ms");
 const MAPS_CONNECT_AT_10: Source = Source("services", "maps_connect_10_us");
 
+const STREAM: [Source; 3] =
+    [Source("router", "direct_gbps"), Source("router", "plain_gbps"), Source("router", "tls_gbps")];
+const REQUESTS: [Source; 2] = [Source("router", "direct_requests"), Source("router", "plain_requests")];
+const CONNECTIONS: [Source; 2] = [Source("router", "direct_connections"), Source("router", "plain_connections")];
+
 pub(crate) const ROWS: &[Row] = &[
     row("underlay 2 x (2 + 3): netlink floor", FLOOR, "ms", Goal::None),
     row("  knetsim, mounts included", UNDERLAY, "ms", Goal::TimesAtMost(FLOOR, 2.0)),
@@ -155,4 +160,23 @@ pub(crate) const ROWS: &[Row] = &[
     row("  knetsim", Source("path", "ours_one_worker_us"), "us", Goal::TimesAtMost(BY_HAND[2], 1.05)),
     row("least round trip over VXLAN: by hand", BY_HAND[3], "us", Goal::None),
     row("  knetsim", Source("path", "ours_vxlan_us"), "us", Goal::TimesAtMost(BY_HAND[3], 1.05)),
+    row("one TCP stream: direct", STREAM[0], "Gb/s", Goal::None),
+    row("  over two routers", STREAM[1], "Gb/s", Goal::TimesAtLeast(STREAM[0], 0.28)),
+    row("  with mutual TLS between them", STREAM[2], "Gb/s", Goal::TimesAtLeast(STREAM[0], 0.2)),
+    row("  over two skrouterd", Source("skrouterd", "plain_gbps"), "Gb/s", Goal::TimesAtMost(STREAM[1], 1.0)),
+    row("  with mutual TLS between them", Source("skrouterd", "tls_gbps"), "Gb/s", Goal::TimesAtMost(STREAM[2], 1.0)),
+    row("requests of 16 clients: direct", REQUESTS[0], "/s", Goal::None),
+    row("  over two routers", REQUESTS[1], "/s", Goal::TimesAtLeast(REQUESTS[0], 0.18)),
+    row("  over two skrouterd", Source("skrouterd", "plain_requests"), "/s", Goal::TimesAtMost(REQUESTS[1], 1.0)),
+    row("new connections of 16 clients: direct", CONNECTIONS[0], "/s", Goal::None),
+    row("  over two routers", CONNECTIONS[1], "/s", Goal::TimesAtLeast(CONNECTIONS[0], 0.22)),
+    row("  over two skrouterd", Source("skrouterd", "plain_connections"), "/s", Goal::TimesAtMost(CONNECTIONS[1], 1.0)),
+    row("processor's time of two routers", Source("router", "plain_seconds_per_gb"), "s/GB", Goal::AtMost(1.3)),
+    row("  with mutual TLS between them", Source("router", "tls_seconds_per_gb"), "s/GB", Goal::AtMost(1.8)),
+    row("  of two skrouterd", Source("skrouterd", "plain_seconds_per_gb"), "s/GB", Goal::None),
+    row("  with mutual TLS between them", Source("skrouterd", "tls_seconds_per_gb"), "s/GB", Goal::None),
+    row("memory of an idle router", Source("router", "idle_mb"), "MB", Goal::AtMost(27.0)),
+    row("  of skrouterd", Source("skrouterd", "idle_mb"), "MB", Goal::None),
+    row("memory of an open flow in a router", Source("router", "flow_kb"), "kB", Goal::AtMost(70.0)),
+    row("  in skrouterd", Source("skrouterd", "flow_kb"), "kB", Goal::None),
 ];

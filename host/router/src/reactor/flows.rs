@@ -29,6 +29,11 @@ const WINDOW: u64 = 1 << 20;
 /// How many bytes are written before who sends them is told.
 const REPORT: u64 = 256 << 10;
 
+/// As little as this is copied, to go out with what others send in the same round: a call to the kernel costs more.
+const LITTLE: usize = 4 << 10;
+/// How much is copied before it goes out.
+const COPIED: usize = 64 << 10;
+
 /// Where what a socket sends goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outlet {
@@ -311,9 +316,14 @@ impl Core {
             flow.readable = again;
         }
         let bytes = self.scratch.filled();
+        let copy = bytes.len() <= LITTLE && peer.out.len() < COPIED;
         for payload in bytes.chunks(size) {
             peer.endpoint.put_transfer(session, payload.len(), Part::More, &mut peer.out);
-            payloads.push((peer.out.len(), payload));
+            if copy {
+                peer.out.extend_from_slice(payload);
+            } else {
+                payloads.push((peer.out.len(), payload));
+            }
         }
         flow.sent += bytes.len() as u64;
         if ended {
@@ -321,7 +331,7 @@ impl Core {
             flow.outlet = Outlet::Ended;
         }
         let again = flow.readable && !bytes.is_empty();
-        // Alone, what there is to say may wait for the end of the round and go out with what others say.
+        // What is in `out` waits for the end of the round, and goes out with what others say.
         let sent = if payloads.is_empty() { Ok(()) } else { peer.send(&payloads) };
         self.touch(to);
         if let Err(error) = sent {
