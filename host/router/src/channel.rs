@@ -96,7 +96,7 @@ pub(crate) fn write_all(socket: &mut TcpStream, backlog: &mut Backlog, parts: &[
     Ok(done == total)
 }
 
-/// A buffer to read into, which is cleared by forgetting: its bytes are set to zero once, not for every read.
+/// A buffer to read or write into, which is cleared by forgetting: its bytes are set to zero once, not for every read.
 #[derive(Default)]
 pub(crate) struct Scratch {
     bytes: Vec<u8>,
@@ -170,6 +170,8 @@ struct Tls {
     early: Vec<u8>,
     /// Gathers plain text to be encrypted.
     gather: Vec<u8>,
+    /// The same encrypted.
+    sealed: Scratch,
     /// The session has given up: it has nothing more to say.
     failed: bool,
 }
@@ -191,6 +193,7 @@ impl Channel {
                 wire: Scratch::default(),
                 early: Vec::new(),
                 gather: Vec::new(),
+                sealed: Scratch::default(),
                 failed: false,
             })
         });
@@ -221,7 +224,7 @@ impl Channel {
     /// Runs TLS over the wire bytes that are there, and sends what it answers; true: the peer said goodbye.
     fn process(&mut self, into: &mut Scratch) -> Result<bool, ChannelError> {
         let Some(tls) = &mut self.tls else { return Ok(false) };
-        let mut out = Vec::new();
+        let mut out = Scratch::default();
         let progress = tls.session.receive(tls.wire.filled_mut(), into, &mut out);
         if let Ok(progress) = &progress {
             tls.wire.drop_front(progress.consumed);
@@ -229,8 +232,8 @@ impl Channel {
                 tls.early = Vec::new();
             }
         }
-        if !out.is_empty() {
-            self.blocked = !write_all(&mut self.socket, &mut self.backlog, &[&out])?;
+        if !out.filled().is_empty() {
+            self.blocked = !write_all(&mut self.socket, &mut self.backlog, &[out.filled()])?;
         }
         match progress {
             Ok(progress) => Ok(progress.closed),
@@ -252,17 +255,17 @@ impl Channel {
         }
         tls.gather.clear();
         parts.iter().for_each(|part| tls.gather.extend_from_slice(part));
-        let mut out = std::mem::take(&mut self.backlog.bytes);
+        tls.sealed.clear();
         let sent = if tls.early.is_empty() {
-            tls.session.send(tls.wire.filled_mut(), &tls.gather, &mut out)
+            tls.session.send(tls.wire.filled_mut(), &tls.gather, &mut tls.sealed)
         } else {
             Ok(false)
         };
-        self.backlog.bytes = out;
         if !sent.map_err(|error| tls::explain(&error, &tls.profile))? {
             tls.early.extend_from_slice(&tls.gather);
         }
-        self.flush()
+        self.blocked = !write_all(&mut self.socket, &mut self.backlog, &[tls.sealed.filled()])?;
+        Ok(())
     }
 
     /// Goes on with what waits.
@@ -275,7 +278,7 @@ impl Channel {
     pub(crate) fn trim(&mut self) {
         self.backlog.trim();
         if let Some(tls) = &mut self.tls {
-            tls.gather = Vec::new();
+            (tls.gather, tls.sealed) = (Vec::new(), Scratch::default());
         }
     }
 

@@ -102,7 +102,7 @@ impl Session {
         &mut self,
         wire: &mut [u8],
         plain: &mut Scratch,
-        out: &mut Vec<u8>,
+        out: &mut Scratch,
     ) -> Result<Progress, Error> {
         let mut progress = Progress::default();
         loop {
@@ -128,7 +128,7 @@ impl Session {
         }
     }
 
-    fn step(&mut self, wire: &mut [u8], plain: &mut Scratch, out: &mut Vec<u8>) -> (usize, Result<Step, Error>) {
+    fn step(&mut self, wire: &mut [u8], plain: &mut Scratch, out: &mut Scratch) -> (usize, Result<Step, Error>) {
         let step = guarded(|| match self {
             Session::Client(session) => step(session.process_tls_records(wire), plain, out),
             Session::Server(session) => step(session.process_tls_records(wire), plain, out),
@@ -138,7 +138,7 @@ impl Session {
 
     /// Encrypts `plain` and appends it to `out`; false while the handshake isn't over. `wire` is what has arrived and
     /// isn't a whole record yet: the session keeps places in it.
-    pub(crate) fn send(&mut self, wire: &mut [u8], plain: &[u8], out: &mut Vec<u8>) -> Result<bool, Error> {
+    pub(crate) fn send(&mut self, wire: &mut [u8], plain: &[u8], out: &mut Scratch) -> Result<bool, Error> {
         guarded(|| match self {
             Session::Client(session) => encrypt(session.process_tls_records(wire), plain, out),
             Session::Server(session) => encrypt(session.process_tls_records(wire), plain, out),
@@ -163,7 +163,7 @@ enum Step {
 fn step<Data>(
     status: UnbufferedStatus<'_, '_, Data>,
     plain: &mut Scratch,
-    out: &mut Vec<u8>,
+    out: &mut Scratch,
 ) -> (usize, Result<Step, Error>) {
     let UnbufferedStatus { mut discard, state, .. } = status;
     let state = match state {
@@ -198,7 +198,7 @@ fn step<Data>(
     (discard, step)
 }
 
-fn encrypt<Data>(status: UnbufferedStatus<'_, '_, Data>, plain: &[u8], out: &mut Vec<u8>) -> Result<bool, Error> {
+fn encrypt<Data>(status: UnbufferedStatus<'_, '_, Data>, plain: &[u8], out: &mut Scratch) -> Result<bool, Error> {
     let ConnectionState::WriteTraffic(mut traffic) = status.state? else { return Ok(false) };
     grow(out, |out| match traffic.encrypt(plain, out) {
         Ok(written) => Ok(Ok(written)),
@@ -210,17 +210,14 @@ fn encrypt<Data>(status: UnbufferedStatus<'_, '_, Data>, plain: &[u8], out: &mut
 
 /// Appends to `out` what `write` writes, which says how much room it needs where there is too little.
 fn grow(
-    out: &mut Vec<u8>,
+    out: &mut Scratch,
     mut write: impl FnMut(&mut [u8]) -> Result<Result<usize, Error>, usize>,
 ) -> Result<(), Error> {
-    let start = out.len();
+    let mut room = 0;
     loop {
-        match write(out.get_mut(start..).unwrap_or_default()) {
-            Ok(written) => {
-                out.truncate(start + written.as_ref().copied().unwrap_or(0));
-                return written.map(drop);
-            }
-            Err(needed) => out.resize(start + needed, 0),
+        match write(out.room(room)) {
+            Ok(written) => return written.map(|count| out.grow(count)),
+            Err(needed) => room = needed,
         }
     }
 }

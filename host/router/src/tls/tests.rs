@@ -46,7 +46,7 @@ fn talk(client: &mut Session, server: &mut Session) -> [Result<Vec<u8>, Error>; 
     let mut errors = [None, None];
     for round in 0..20 {
         for (me, session) in [&mut *client, &mut *server].into_iter().enumerate() {
-            let mut out = Vec::new();
+            let mut out = Scratch::default();
             if errors[me].is_none() {
                 let mut wire = std::mem::take(&mut wires[me]);
                 match session.receive(&mut wire, &mut plains[me], &mut out) {
@@ -58,7 +58,7 @@ fn talk(client: &mut Session, server: &mut Session) -> [Result<Vec<u8>, Error>; 
                 }
                 wires[me] = wire;
             }
-            wires[1 - me].extend(out);
+            wires[1 - me].extend(out.filled());
         }
     }
     let [client_error, server_error] = errors;
@@ -137,11 +137,11 @@ fn files_that_cant_be_used_are_named() {
 fn bytes_that_are_no_tls_are_refused_however_they_come() {
     let folder = certificates();
     let good = profile(&folder, "ca", Some("a"));
-    let mut hello = Vec::new();
+    let mut hello = Scratch::default();
     Session::client(&good, "localhost", true).unwrap().receive(&mut [], &mut Scratch::default(), &mut hello).unwrap();
     let feed = |bytes: &[u8], step: usize| {
         let mut server = Session::server(&good, true).unwrap();
-        let (mut wire, mut out) = (Vec::new(), Vec::new());
+        let (mut wire, mut out) = (Vec::new(), Scratch::default());
         for part in bytes.chunks(step) {
             wire.extend_from_slice(part);
             match server.receive(&mut wire, &mut Scratch::default(), &mut out) {
@@ -162,7 +162,7 @@ fn bytes_that_are_no_tls_are_refused_however_they_come() {
     let strategy = (changes, proptest::collection::vec(any::<u8>(), 0..60), 1usize..200);
     runner
         .run(&strategy, |(changes, more, step)| {
-            let mut bytes = hello.clone();
+            let mut bytes = hello.filled().to_vec();
             for (at, byte) in changes {
                 let at = at.index(bytes.len());
                 bytes[at] = byte;
