@@ -6,7 +6,7 @@
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*##/ { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## set up what is missing, build, run labs/first-steps, prove the chapters C1 to C4 task by task
+demo: ## set up what is missing, build, run labs/first-steps, prove the chapters C1 to C5 task by task
 	@scripts/setup.sh build labs run
 	@scripts/demo.sh
 
@@ -30,6 +30,7 @@ build: ## target/release/knetsim, and the chapters, which it finds beside it
 	target/release/knetsim lab build labs/c2
 	target/release/knetsim lab build labs/c3
 	target/release/knetsim lab build labs/c4
+	target/release/knetsim lab build labs/c5
 
 image: ## the Docker image `knetsim`, with C1 run in it (IMAGE="OPTION OF docker build ...")
 	@scripts/setup.sh image

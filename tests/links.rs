@@ -418,3 +418,35 @@ fn skrouterd_itself_where_it_is() {
     assert_eq!(scene.ok(&["inspect", "-o", "yaml"]), before);
     scene.becomes("site", "C0", "ready");
 }
+
+/// What a router reads, but for what is another one each time.
+fn sections(text: &str) -> Value {
+    let mut sections: Value = serde_json::from_str(text).unwrap();
+    for section in sections.as_array_mut().unwrap() {
+        let server = section[0] == "tcpConnector";
+        let attributes = section[1].as_object_mut().unwrap();
+        attributes.remove("metadata");
+        if server {
+            attributes.retain(|name, _| !["name", "host"].contains(&name.as_str()));
+        }
+    }
+    sections
+}
+
+#[test]
+fn the_examples_are_what_the_commands_of_the_course_make() {
+    let scene = Scene::up(SITES);
+    let same = |worker: &str, example: &str| {
+        let written = scene.exec(worker, &["cat", "/etc/skupper-router/skrouterd.json"]);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf/skupper");
+        let example = std::fs::read_to_string(folder.join(example)).unwrap();
+        assert_eq!(sections(&written), sections(&example), "{worker}: {written}");
+    };
+    same("C0w1", "base.json");
+    let key = ["-k", "backend:8080"];
+    scene.ok(&["create", "link", "C1.c0", "--to", "C0"]);
+    scene.ok(&[&["create", "connector", "C0.backend", "--container", "a", "--port", "8090"][..], &key].concat());
+    scene.ok(&[&["create", "listener", "C1.backend"][..], &key].concat());
+    same("C0w1", "solo0.json");
+    same("C1w1", "solo1.json");
+}

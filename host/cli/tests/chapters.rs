@@ -116,3 +116,8 @@ fn services() {
 fn ingress() {
     course("labs/c4");
 }
+
+#[test]
+fn linked_clusters() {
+    course("labs/c5");
+}
