@@ -169,6 +169,8 @@ fn requests_are_led_by_host_and_path() {
     ] {
         assert_eq!(scene.led(host, path), led, "{host}{path}");
     }
+    let much = scene.exec("C0w1", &["curl", "-s", "100.64.10.1/?bytes=9"]);
+    assert_eq!(much, "B1\n.........");
     // What a backend is told of its client.
     let told = scene.ask("x", "/one/?echo").join("\n");
     for header in ["host: x", "x-real-ip: 127.0.0.1", "x-forwarded-for: 127.0.0.1", "x-forwarded-port: 8001"] {

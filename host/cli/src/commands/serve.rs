@@ -20,15 +20,19 @@ const EXAMPLES: &str = "\
 Examples:
   knetsim create container C0w2.ic0 -- knetsim serve S1-W2
   knetsim exec C0w1 -- curl -s 11.15.48.2:8000             S1-W2
-  knetsim exec C0w1 -- curl -s '11.15.48.2:8000/a?echo'    also what was asked, and by whom";
+  knetsim exec C0w1 -- curl -s '11.15.48.2:8000/a?echo'    also what was asked, and by whom
+  knetsim exec C0w1 -- curl -so /dev/null -w '%{speed_download}' '11.15.48.2:8000/?bytes=100000000'";
 
 /// How long it rests where it can accept nothing, such as for want of descriptors.
 const REST: Duration = Duration::from_millis(100);
+/// How many bytes it says beside its name at the most: they are in memory at once.
+const MOST: usize = 100_000_000;
 
 /// Run a web server that answers with its name
 ///
 /// It answers every request so. Where `echo` is asked for behind the path's `?`, the request's first line, its client's
-/// address and its headers follow. It is there in every container.
+/// address and its headers follow; where `bytes=N` is, N bytes more, 100 MB at the most, by which a path can be measured.
+/// It is there in every container.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -72,5 +76,7 @@ fn answer(name: &str, client: SocketAddr, request: &Request<Incoming>) -> Respon
             let _ = writeln!(text, "{header}: {}", String::from_utf8_lossy(value.as_bytes()));
         }
     }
+    let bytes = asked.split('&').find_map(|word| word.strip_prefix("bytes=")?.parse().ok());
+    text.push_str(&".".repeat(bytes.unwrap_or(0).min(MOST)));
     Response::new(Full::new(text.into()))
 }

@@ -5,7 +5,7 @@ use knetsim_model::chapter::Task;
 use super::answer;
 use super::layout::Layout;
 use super::session::{Session, Solution, Standing};
-use super::text::{Block, Commands, parse};
+use super::text::{Commands, parse};
 use super::theme::{Line, Span, Theme};
 
 /// What belongs to a task is indented by that much.
@@ -65,7 +65,12 @@ fn set_task(layout: &mut Layout, session: &Session, task: &Task, theme: Theme) {
         Some(Solution::Way(commands)) => {
             layout.gap();
             layout.line(Span::raw("    "), "It was done for you. Commands that do it, too:", theme.faint());
-            layout.blocks(&[Block::Code(commands.clone())], INDENT);
+            // As a block of code they would be cut where the line ends, which pictures bear and commands don't.
+            for command in commands.lines() {
+                let words = command.trim_start();
+                let indent = INDENT + 2 + command.len() - words.len();
+                layout.line(Span::raw(" ".repeat(indent)), words, anstyle::Style::new());
+            }
         }
         None => {}
     }
