@@ -18,7 +18,7 @@ fn ingress() -> Task {
         .probes()
         .hint("`knetsim create ingress --help` says what it takes: a name, `--worker`, `--port`, and `--path` for each path.")
         .hint("`knetsim create ingress C0.grp1 --worker C0w1 --port 8001 --path /svc1=one:8000 --path …`, in a second terminal.")
-        .check(|lab| both_paths(lab))
+        .check(both_paths)
         .solve(|lab| open(lab, &[]))
 }
 
