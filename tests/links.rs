@@ -132,9 +132,15 @@ fn a_service_is_reached_from_another_cluster() {
     assert_eq!(sockets.lines().count(), 1, "{sockets}");
     let config = scene.exec("C1w1", &["cat", "/etc/skupper-router/skrouterd.json"]);
     assert!(config.contains("\"sslProfile\": \"tls-c0\"") && config.contains("\"port\": \"1028\""), "{config}");
-    let files = "/etc/skupper-router/certs/tls-c0/tls.crt";
-    let shown = scene.exec("C1w1", &["openssl", "x509", "-in", files, "-noout", "-issuer", "-subject"]);
-    assert!(shown.contains("CN = C0 site CA") && shown.contains("CN = C1"), "{shown}");
+    // Its certificate is the other site's authority's, for its worker's name; and nobody gets in without one.
+    let curl = "cd /etc/skupper-router/certs/tls-c0; exec curl -sv -m 5 --cacert ca.crt https://C0w1:55671";
+    let asked = |more: &str| {
+        let asked = scene.knetsim.run(&["exec", "C1w1", "--", "sh", "-c", &format!("{curl} {more}")]);
+        String::from_utf8_lossy(&asked.stderr).into_owned()
+    };
+    let (without, with) = (asked(""), asked("--cert tls.crt --key tls.key"));
+    assert!(with.contains("CN=C0 site CA") && with.contains("host \"C0w1\" matched"), "{with}");
+    assert!(without.contains("certificate required") && !with.contains("certificate required"), "{without}\n{with}");
     // The same for Kubernetes.
     let skupper = scene.ok(&["inspect", "-o", "skupper"]);
     for words in [
@@ -318,9 +324,14 @@ fn a_file_is_followed_and_what_cannot_be_is_refused() {
     fails(4, &["delete", "site", "C0"], "connector C0.backend");
     fails(2, &["create", "site", "C1", "--interconnect", "other"], "embedded");
     assert_eq!(scene.ok(&["inspect", "-o", "yaml"]), printed);
-    // With force it goes, and so does the link to it.
+    // With force it goes, and so does the link to it; with its cluster, too.
+    let mine = "site/C1\nlistener/C1.backend\nlistener/C1.mine\n";
+    scene.ok(&["delete", "cluster", "C0", "--force"]);
+    assert_eq!(scene.ok(&["inspect", "links", "-o", "name"]), mine);
+    scene.apply(LINKED);
+    scene.answers("C1.c1", "C1w1:1028", "FOUR");
     scene.ok(&["delete", "site", "C0", "--force"]);
-    assert_eq!(scene.ok(&["inspect", "links", "-o", "name"]), "site/C1\nlistener/C1.backend\nlistener/C1.mine\n");
+    assert_eq!(scene.ok(&["inspect", "links", "-o", "name"]), mine);
     assert_eq!(scene.router("C0w1"), None);
     assert_eq!(scene.exec("C0w1", &["ls", "/etc/skupper-router"]), "");
     scene.apply(LINKED);

@@ -91,7 +91,7 @@ fn a_wrong_command_line_is_status_2_and_says_what_was_wrong() {
         (&["create", "container", "c1"], "write `<worker>.<name>`"),
         (&["create", "container", "C0w1.c1", "--label", "app"], "write KEY=VALUE"),
         (&["link", "C0w1", "up"], "write `<node or container>:<interface>`"),
-        (&["inspect", "-o", "xml"], "[possible values: table, wide, json, yaml, name]"),
+        (&["inspect", "-o", "xml"], "[possible values: table, wide, json, yaml, name, skupper]"),
         (&["up", "--mount", "nonsense"], "--mount"),
         (&["exec", "-d", "-t", "C0w1", "ls"], "cannot be used with"),
     ] {
