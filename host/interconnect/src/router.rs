@@ -121,6 +121,8 @@ impl Router {
         write_file(&self.files, CONFIGURATION, &config::write(&wanted, generation))?;
         *self.told() = Told { daemon: daemon.clone(), generation, wanted };
         match self.kind {
+            // It reads its file when it is started again.
+            Interconnect::Embedded if daemon.pid().is_none() => return Ok(()),
             Interconnect::Embedded => daemon.signal(RELOAD).await?,
             Interconnect::Skrouterd => {
                 daemon.stop(STOP).await?;

@@ -1,5 +1,6 @@
 use super::*;
 use knetsim_model::InterfaceRef;
+use knetsim_model::interconnect::{LinkSpec, ListenerSpec, Token};
 use knetsim_model::topology::Topology;
 use proptest::prelude::*;
 
@@ -17,6 +18,8 @@ fn user(view: &View, operation: Operation) -> Result<Plan, Failure> {
 
 /// What there is after a plan was carried out.
 fn done(mut view: View, plan: Plan) -> View {
+    plan.delete_sites.iter().for_each(|cluster| drop(view.sites.remove(cluster)));
+    plan.delete_tokens.iter().for_each(|key| drop(view.tokens.remove(key)));
     plan.delete_ingresses.iter().for_each(|key| drop(view.ingresses.remove(key)));
     plan.delete_services.iter().for_each(|key| drop(view.services.remove(key)));
     plan.delete_containers.iter().for_each(|key| drop(view.containers.remove(key)));
@@ -33,6 +36,13 @@ fn done(mut view: View, plan: Plan) -> View {
     }
     view.services.extend(plan.services.into_iter().map(|service| (service.key.clone(), service)));
     view.ingresses.extend(plan.ingresses.into_iter().map(|ingress| (ingress.key.clone(), ingress)));
+    view.sites.extend(plan.sites.into_iter().map(|site| (site.cluster.clone(), site)));
+    for plan in plan.tokens {
+        view.tokens.insert(plan.key.clone(), TokenView { plan, code: "5".repeat(32), redeemed: None });
+    }
+    for (key, link) in plan.redeem {
+        view.tokens.get_mut(&key).unwrap().redeemed = Some(link);
+    }
     view
 }
 
@@ -344,4 +354,63 @@ fn a_file_changes_the_ingresses_that_it_made() {
     assert_eq!((plan.ingresses.len(), plan.delete_ingresses.len()), (1, 1));
     let bad = apply(&view, &file(&format!(r#""a":{}"#, SHOP.replace("web", "api")))).unwrap_err();
     assert!(bad.code == Code::NotFound && bad.message.contains("ingress C0.a"), "{bad}");
+}
+
+const LINKED: &str = r#"{"clusters":{
+    "C0":{"workers":1,"connectors":{"web":{"routing_key":"web","container":"c1","port":80}}},
+    "C1":{"workers":1,"links":{"c0":{"to":"C0"}},"listeners":{"web":{"routing_key":"web"}}}}}"#;
+
+fn site<'a>(view: &'a View, cluster: &str) -> &'a SitePlan {
+    &view.sites[&cluster.parse().unwrap()]
+}
+
+#[test]
+fn a_file_changes_only_its_own_parts_of_a_site() {
+    let view = View::default();
+    let view = done(view.clone(), apply(&view, LINKED).unwrap());
+    assert_eq!(apply(&view, LINKED).unwrap(), Plan::default(), "nothing is to be done");
+    let spec = site(&view, "C1").listeners.values().next().unwrap().spec.clone();
+    let mine = ListenerSpec { port: 1029, ..spec };
+    let mine = Operation::CreateListener { listener: "C1.mine".parse().unwrap(), spec: mine };
+    let view = done(view.clone(), user(&view, mine).unwrap());
+    // A site of the file's that the user has put something into can't go, a part of the file's can.
+    let message = apply(&view, r#"{"clusters":{"C0":{"workers":1},"C1":{"workers":1}}}"#).unwrap_err().message;
+    assert!(message.contains("listener C1.mine (of the user)"), "{message}");
+    let without = r#"{"clusters":{"C0":{"workers":1},"C1":{"workers":1,"interconnect":"embedded"}}}"#;
+    let plan = apply(&view, without).unwrap();
+    assert_eq!(plan.delete_sites, ["C0".parse().unwrap()]);
+    assert!(plan.notes.iter().any(|note| note.contains("listener C1.mine stays")), "{:?}", plan.notes);
+    let view = done(view, plan);
+    let names: Vec<_> = site(&view, "C1").listeners.keys().map(ToString::to_string).collect();
+    assert_eq!((names, site(&view, "C1").links.len()), (vec!["mine".to_owned()], 0));
+    // What the user has made, a file can't make another one.
+    let clash = without.replace("\"embedded\"", r#""embedded","listeners":{"mine":{"routing_key":"other"}}"#);
+    assert_eq!(apply(&view, &clash).unwrap_err().code, Code::Exists);
+    // The first worker is the router's.
+    let elsewhere = r#"{"clusters":{"C2":{"workers":["C2w2"],"interconnect":"embedded"}}}"#;
+    assert!(apply(&View::default(), elsewhere).unwrap_err().message.contains("needs worker C2w1"));
+}
+
+#[test]
+fn a_token_is_redeemed_once_and_in_time() {
+    let sites =
+        r#"{"clusters":{"C0":{"workers":1,"interconnect":"embedded"},"C1":{"workers":1,"interconnect":"embedded"}}}"#;
+    let view = View { now: 1000, ..View::default() };
+    let view = done(view.clone(), apply(&view, sites).unwrap());
+    let issue = Operation::CreateToken { token: "C0.t1".parse().unwrap(), seconds: 60 };
+    let view = done(view.clone(), user(&view, issue).unwrap());
+    let link = |view: &View, to: &str, code: &str| {
+        let token = Token { name: "C0.t1".parse().unwrap(), code: code.repeat(32) };
+        let spec = LinkSpec { to: to.parse().unwrap(), cost: 1 };
+        user(view, Operation::CreateLink { link: "C1.c0".parse().unwrap(), spec, token: Some(token) })
+    };
+    let code = |plan: Result<Plan, Failure>| plan.unwrap_err().code;
+    assert_eq!(code(link(&view, "C0", "6")), Code::Denied);
+    assert_eq!(code(link(&view, "C1", "5")), Code::Invalid);
+    assert_eq!(code(link(&View { now: 1060, ..view.clone() }, "C0", "5")), Code::Timeout);
+    let plan = link(&View { now: 1059, ..view.clone() }, "C0", "5").unwrap();
+    assert_eq!((plan.sites.len(), plan.redeem.len()), (1, 1));
+    let view = done(view, plan);
+    let view = done(view.clone(), user(&view, Operation::DeleteLink { link: "C1.c0".parse().unwrap() }).unwrap());
+    assert_eq!(code(link(&view, "C0", "5")), Code::Exists);
 }
