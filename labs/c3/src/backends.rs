@@ -1,4 +1,4 @@
-//! Section 5: a container is deleted, once under a fixed list and once under a selector.
+//! Section 6: a container is deleted, once under a fixed list and once under a selector.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{CHOSEN, FIXED, INSIDE, WIRE, pod, recall};
 const ENOUGH: usize = 5;
 
 pub(crate) fn section() -> Section {
-    Section::new("A pod dies", include_str!("../text/5-backends.md")).task(fixed()).task(chosen())
+    Section::new("A pod dies", include_str!("../text/6-backends.md")).task(fixed()).task(chosen())
 }
 
 /// The addresses of those that are deleted later.
@@ -29,7 +29,7 @@ fn fixed() -> Task {
     Task::new("fixed", "Under a fixed list", text)
         .after("ping-vip")
         .hint("`knetsim delete container C0w2.c2`, in a second terminal.")
-        .hint("In c1: `for i in 1 2 3 4 5 6; do ping -c 1 100.64.10.1; done`. Those that fail take three seconds.")
+        .hint("In c1: `for i in 1 2 3 4 5 6; do ping -c 1 100.64.10.1; done`. Those that fail take three seconds, an early one ten.")
         .check(|lab| {
             if is_there("c2")? {
                 return Ok(Verdict::missing("C0w2 still has the container `c2`"));
@@ -51,7 +51,7 @@ fn fixed() -> Task {
 
 fn chosen() -> Task {
     let text = "Delete the container `web1`, an endpoint of 100.64.10.2. Then ping 100.64.10.2 from c1, in at least five \
-                runs. How many fail?";
+                runs, and see how many fail.";
     Task::new("chosen", "Under a selector", text)
         .hint("`knetsim delete container C0w2.web1`, in a second terminal.")
         .hint("In c1: `for i in 1 2 3 4 5; do ping -c 1 100.64.10.2; done`")

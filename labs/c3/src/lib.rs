@@ -7,6 +7,7 @@ mod backends;
 mod nftables;
 mod own;
 mod pods;
+mod ports;
 mod quiz;
 mod rules;
 
@@ -18,10 +19,16 @@ knetsim_sdk::chapter!(C3);
 pub(crate) const FIXED: &str = "100.64.10.1";
 /// Over the containers labelled `app=web`.
 pub(crate) const CHOSEN: &str = "100.64.10.2";
+/// Over the same, at one port of TCP, where they serve by HTTP.
+pub(crate) const PORTS: &str = "100.64.10.3";
 /// The capture of what C0w1 sends to other workers and gets from them.
 pub(crate) const WIRE: &str = "wire";
 /// The capture of what c1 itself sends and gets.
 pub(crate) const INSIDE: &str = "inside";
+/// The capture of what c1 asks [`PORTS`], as it asks.
+pub(crate) const ASKED: &str = "asked";
+/// The capture of what c1 asks, as it comes to the containers.
+pub(crate) const SERVED: &str = "served";
 
 impl Chapter for C3 {
     fn outline() -> Outline {
@@ -31,6 +38,7 @@ impl Chapter for C3 {
             .section(nftables::section())
             .section(address::section())
             .section(rules::section())
+            .section(ports::section())
             .section(backends::section())
             .section(own::section())
             .section(quiz::section())
@@ -41,17 +49,22 @@ impl Chapter for C3 {
         lab.create_scratch("box")?;
         lab.create_container("C0w3.shop")?;
         for name in ["C0w2.web1", "C0w3.web2"] {
-            lab.create_container(NewContainer::new(name).label("app", "web"))?;
+            let says = &name["C0w2.".len()..];
+            lab.create_container(NewContainer::new(name).label("app", "web").command(["knetsim", "serve", says]))?;
         }
         pods::remember(lab)?;
         backends::remember(lab)?;
         let by_label = || ServiceOptions::new().select("app", "web");
         lab.create_service("C0.slides", ServiceOptions::new().vip(FIXED).endpoint("c2").endpoint("c3"))?;
         lab.create_service("C0.chosen", by_label().vip(CHOSEN))?;
-        lab.create_service("C0.web", by_label().vip("100.64.10.3").port(80, 8000))?;
+        lab.create_service("C0.web", by_label().vip(PORTS).port(80, 8000))?;
         for (interface, name) in [("C0w1:eth0", WIRE), ("C0w1.c1:eth0", INSIDE)] {
             lab.capture(NewCapture::new(interface).protocol("icmp"))?.keep(name)?;
         }
+        let asked = NewCapture::new("C0w1.c1:eth0").protocol("tcp").host(PORTS);
+        lab.capture(asked.room(500, 192))?.keep(ASKED)?;
+        let served = NewCapture::new("C0w1:eth0").vni(100).protocol("tcp").host(pod("C0w1.c1")?);
+        lab.capture(served.room(500, 192))?.keep(SERVED)?;
         Ok(())
     }
 }

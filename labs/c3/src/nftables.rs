@@ -4,6 +4,9 @@ use course_scene::{has_been, look};
 use knetsim_sdk::records::{NftChain, NftRule, NftRuleset};
 use knetsim_sdk::{AnswerKind, Command, Error, Lab, Output, Place, Result, Section, Task, Verdict};
 
+/// What one command deletes is announced at once: within so many milliseconds. Two commands take longer.
+const TOGETHER_MS: u64 = 5;
+
 pub(crate) fn section() -> Section {
     Section::new("nftables by hand", include_str!("../text/2-nftables.md"))
         .task(chain())
@@ -74,7 +77,7 @@ fn rule() -> Task {
 
 fn packet() -> Task {
     let text = "Send one packet to 8.8.8.8 from `box`, and see it counted. (No answer comes: a sandbox isn't connected \
-                to anything.)";
+                to anything outside.)";
     Task::new("packet", "One packet", text)
         .after("rule")
         .hint("`ping -c 1` sends one.")
@@ -124,12 +127,12 @@ fn delete_rule() -> Task {
         .after("packet")
         .hint("`nft delete rule ip table1 chain1 handle NUMBER`")
         .check(|_| {
-            let rules = ruleset()?;
-            let left = of_chain1(&rules).len();
-            Ok(was_made()?.require(left == 0, format!("`chain1` still has {left} of its rules")).require(
-                rules.chains.iter().any(is_chain1),
-                "`chain1` is gone with it: make both again, and delete only the rule",
-            ))
+            let left = of_chain1(&ruleset()?).len();
+            let what =
+                "no rule of `chain1` was deleted by itself, before its chain: make both again, and delete the rule";
+            Ok(was_made()?
+                .require(left == 0, format!("`chain1` still has {left} of its rules"))
+                .require(went_alone()?, what))
         })
         .solve(|lab| {
             make_rule(lab)?;
@@ -158,6 +161,21 @@ fn clean() -> Task {
 fn was_made() -> Result<Verdict> {
     let made = has_been("box", "rule", "new", "ip table1 chain1")?;
     Ok(Verdict::passed().require(made, "`chain1` of box has had no rule yet that could go"))
+}
+
+/// Whether a rule of `chain1` went while the chain stayed. Whoever cleans up goes on to delete the chain, too, so it
+/// need not be there any more.
+fn went_alone() -> Result<bool> {
+    let entries = Lab::new().history(0)?.entries;
+    let gone = |subject: &'static str| {
+        entries.iter().filter(move |entry| {
+            let change = &entry.change;
+            entry.place == "box"
+                && (change.subject.as_str(), change.verb.as_str()) == (subject, "gone")
+                && change.detail.starts_with("ip table1 chain1")
+        })
+    };
+    Ok(gone("rule").any(|rule| !gone("chain").any(|chain| chain.at_ms.abs_diff(rule.at_ms) <= TOGETHER_MS)))
 }
 
 fn ruleset() -> Result<NftRuleset> {

@@ -1,4 +1,4 @@
-//! Section 6: a service of the learner's own.
+//! Section 7: a service of the learner's own.
 
 use course_scene::look;
 use knetsim_sdk::{Lab, Result, Section, ServiceOptions, Task, Verdict};
@@ -14,7 +14,7 @@ const WORKERS: [&str; 2] = ["C0w2", "C0w3"];
 const SCENE: [&str; 5] = ["c2", "c3", "shop", "web1", "web2"];
 
 pub(crate) fn section() -> Section {
-    Section::new("A service of your own", include_str!("../text/6-own.md")).task(expose())
+    Section::new("A service of your own", include_str!("../text/7-own.md")).task(expose())
 }
 
 fn expose() -> Task {

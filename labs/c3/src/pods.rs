@@ -16,7 +16,7 @@ pub(crate) fn remember(lab: &Lab) -> Result<()> {
 
 fn replace() -> Task {
     let text = "Replace the container `shop` on `C0w3`, as Kubernetes does when a pod has died: delete it, and make \
-                another one of the same name. Which address has it now?";
+                another one of the same name. See which address it has now.";
     Task::new("replace", "A pod is replaced", text)
         .hint("Look at its address before: `ip netns exec shop hostname -I` on C0w3.")
         .hint("In a second terminal: `knetsim delete container C0w3.shop`, then `knetsim create container C0w3.shop`.")

@@ -5,7 +5,7 @@ use course_scene::choose;
 use knetsim_sdk::{Section, Task};
 
 pub(crate) fn section() -> Section {
-    Section::new("What you have learned", include_str!("../text/7-learned.md"))
+    Section::new("What you have learned", include_str!("../text/8-learned.md"))
         .task(where_is_it())
         .task(one_connection())
 }

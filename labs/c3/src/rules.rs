@@ -3,10 +3,10 @@
 use course_scene::{look, owner_of_address};
 use knetsim_sdk::{AnswerKind, Error, Result, Section, Task, Verdict};
 
-use crate::FIXED;
+use crate::{FIXED, PORTS};
 
 pub(crate) fn section() -> Section {
-    Section::new("Which rules make it", include_str!("../text/4-rules.md")).task(first()).task(ports())
+    Section::new("Which rules make it", include_str!("../text/4-rules.md")).task(first()).task(refuses())
 }
 
 fn first() -> Task {
@@ -38,22 +38,29 @@ fn backend_of_zero() -> Result<String> {
     Ok(address.ok_or_else(none)?.0.to_owned())
 }
 
-fn ports() -> Task {
-    let text = "100.64.10.3 serves one port, and `ping` gets `Destination Port Unreachable` from it. In which chain of \
-                `C0w1`'s table is the rule that says so?";
-    Task::question("refuses", "Who says no", text, AnswerKind::Text)
-        .hint("What refuses is called `reject`. Two chains have such a rule; to which of them does a ping come?")
-        .hint("A ping has no port, so `service-endpoints-check` finds nothing. What do packets to a `cluster-ip` meet then?")
-        .answer(|_| Ok("cluster-ips-check"))
+fn refuses() -> Task {
+    let text = "100.64.10.3 serves one port, and `ping` gets `Destination Port Unreachable`. Which address does that come \
+                from, when c1 pings?";
+    Task::question("refuses", "Who says no", text, AnswerKind::Address)
+        .hint("In a shell of `C0w1.c1`: `ping -c 1 100.64.10.3`. The line begins with `From`.")
+        .hint("It is no pod that refuses. Whose address is it? `ip -brief address` on C0w1.")
+        .answer(|_| gateway())
         .accept(|_, given| {
-            let chains = look("C0w1")?.ruleset()?.chains;
-            let is_there = chains.iter().any(|chain| chain.table == "kube-proxy" && chain.name == given);
-            let what = match given {
-                "reject-chain" => "that one is for services without endpoints, and 100.64.10.3 has two".to_owned(),
-                "service-endpoints-check" => "that one looks up address and port, and a ping has no port".to_owned(),
-                _ if is_there => format!("`{given}` has no rule that rejects"),
-                _ => format!("C0w1's table has no chain `{given}`"),
+            let what = match owner_of_address(given)?.as_deref() {
+                Some("eth0 of C0w2.web1" | "eth0 of C0w3.web2") => {
+                    format!("{given} is one of the pods behind it: the ping never comes that far")
+                }
+                Some(owner) => format!("{given} is {owner}, and refuses nothing"),
+                None if given == PORTS => format!("{PORTS} is nobody's own address, so nobody sends from it"),
+                None => format!("nothing here has the address {given}"),
             };
-            Ok(Verdict::passed().require(given == "cluster-ips-check", what))
+            Ok(Verdict::passed().require(given == gateway()?, what))
         })
+}
+
+/// The worker rejects what c1 sends where it comes in, and answers by its address there.
+fn gateway() -> Result<String> {
+    let address = course_scene::address("C0w1", "cni0")?;
+    let none = || Error::new("cni0 of C0w1 has no address: was it changed?");
+    Ok(address.ok_or_else(none)?.0.to_string())
 }

@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use course_scene::take_away;
+use course_scene::{exchanges, take_away};
 use knetsim_sdk::{Command, Error, Lab, Place, Result, Section, Task, Verdict};
 
 use crate::outside::ask;
-use crate::requests::exchanges;
 use crate::rules::{answers, listens, open};
 use crate::{FRONT, pod};
 
@@ -18,11 +17,14 @@ pub(crate) fn section() -> Section {
 }
 
 fn broken() -> Task {
-    let text = "End the servers in `ic2` and `ic3`, and leave the containers as they are. Then ask for /svc2 from `C0e1`: \
-                which status does nginx answer?";
+    let text = "End the servers in `ic2` and `ic3`, and leave the containers as they are. Then ask for /svc2 from `C0e1`, \
+                and see which status nginx answers.";
     Task::new("broken", "A bad gateway", text)
         .after("outside")
-        .hint("A server is a process in the container. `pkill -f 'knetsim serve'` in a shell there ends it.")
+        .hint(
+            "A server is a process, and its command line tells it from the others: `ps ax | grep serve`, in any shell.",
+        )
+        .hint("`pkill -f 'serve S2-W2'` ends one of them, `pkill -f 'serve S2-W3'` the other.")
         .hint("Then, on C0e1: `curl -i 10.0.0.3:8001/svc2`")
         .check(|lab| {
             let mut verdict = Verdict::passed();
@@ -34,17 +36,18 @@ fn broken() -> Task {
             Ok(verdict.require(refused, "nginx has answered nobody outside with 502 for /svc2 yet"))
         })
         .solve(|lab| {
-            for (worker, name, _) in TWO {
-                end_server(lab, worker, name)?;
+            for (worker, name, says) in TWO {
+                end_server(lab, worker, name, says)?;
             }
             open(lab, &[])?;
             ask(lab, &["/svc2"])
         })
 }
 
-fn end_server(lab: &Lab, worker: &str, name: &str) -> Result<()> {
+fn end_server(lab: &Lab, worker: &str, name: &str, says: &str) -> Result<()> {
     let place = format!("{worker}.{name}");
-    lab.place(&place).run(Command::new(["pkill", "-f", "knetsim serve"]).with_namespaces())?;
+    // All processes of the sandbox are to be seen everywhere, so its name tells which one.
+    lab.place(&place).run(Command::new(["pkill", "-f", &format!("serve {says}")]).with_namespaces())?;
     let begin = Instant::now();
     while listens(&place, 8000)? {
         if begin.elapsed() > Duration::from_secs(5) {

@@ -1,9 +1,9 @@
 //! Section 1: two services with two pods each, asked from inside the cluster.
 
-use knetsim_sdk::{Place, Result, Section, Task, Verdict};
+use course_scene::exchanges;
+use knetsim_sdk::{Place, Section, Task, Verdict};
 
-use crate::TUNNEL;
-use crate::requests::exchanges;
+use crate::{TUNNEL, address_of};
 
 pub(crate) fn section() -> Section {
     Section::new("Inside is not outside", include_str!("../text/1-inside.md")).task(both())
@@ -29,11 +29,4 @@ fn both() -> Task {
             // Each is led to either by chance: 40 times to one and the same happens once in 10^12.
             (0..40).try_for_each(|_| lab.place("C0w1.c1").http_get("100.64.11.1", 8000, "/").map(drop))
         })
-}
-
-/// The address of a container's `eth0`.
-fn address_of(container: &str) -> Result<String> {
-    let address = course_scene::address(container, "eth0")?;
-    let none = || knetsim_sdk::Error::new(format!("eth0 of {container} has no address"));
-    Ok(address.ok_or_else(none)?.0.to_string())
 }

@@ -1,9 +1,8 @@
 //! Section 3: the ingress asked from its node and from outside, and the way of a request.
 
-use course_scene::owner_of_address;
+use course_scene::{exchanges, owner_of_address};
 use knetsim_sdk::{AnswerKind, Lab, Place, Result, Section, Task, Verdict};
 
-use crate::requests::exchanges;
 use crate::{FRONT, PORT};
 
 /// C0e1, on which nothing of the cluster's network is programmed.

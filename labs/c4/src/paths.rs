@@ -15,7 +15,10 @@ fn add() -> Task {
         .after("ingress")
         .probes()
         .hint("The whole ingress is written again, with `--replace`: all three paths.")
-        .hint("`knetsim create ingress C0.grp1 --replace --worker C0w1 --port 8001 --path /svc1=one:8000 …`")
+        .hint(
+            "`knetsim create ingress C0.grp1 --replace --worker C0w1 --port 8001 --path /svc1=one:8000 \
+             --path /svc2=two:8000 --path /svc3=three:8000`",
+        )
         .check(|lab| Ok(both_paths(lab)?.and(answers(lab, "/svc3", "S3-")?)))
         .solve(|lab| open(lab, &[("/svc3", "three:8000")]))
 }

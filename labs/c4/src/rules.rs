@@ -17,7 +17,10 @@ fn ingress() -> Task {
     Task::new("ingress", "Make an ingress", text)
         .probes()
         .hint("`knetsim create ingress --help` says what it takes: a name, `--worker`, `--port`, and `--path` for each path.")
-        .hint("`knetsim create ingress C0.grp1 --worker C0w1 --port 8001 --path /svc1=one:8000 --path …`, in a second terminal.")
+        .hint(
+            "`knetsim create ingress C0.grp1 --worker C0w1 --port 8001 --path /svc1=one:8000 --path /svc2=two:8000`, \
+             in a second terminal. Is there one already, and a wrong one? `--replace` changes it.",
+        )
         .check(both_paths)
         .solve(|lab| open(lab, &[]))
 }

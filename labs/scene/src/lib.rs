@@ -10,9 +10,11 @@ use knetsim_sdk::{Lab, Observer, Place, Result};
 
 mod container;
 mod quiz;
+mod requests;
 
 pub use container::{is_container, nothing_left, take_away};
 pub use quiz::{Choice, choose};
+pub use requests::{Exchange, exchanges};
 
 /// The workers of both clusters.
 pub const WORKERS: [&str; 6] = ["C0w1", "C0w2", "C0w3", "C1w1", "C1w2", "C1w3"];

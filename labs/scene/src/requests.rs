@@ -1,30 +1,38 @@
-//! What captures saw of requests by HTTP and their answers. A request and an answer of this chapter fit in a packet.
+//! What captures saw of requests by HTTP and their answers. In the chapters, each of them fits in a packet.
 
 use knetsim_sdk::records::Packet;
 use knetsim_sdk::{Lab, Result};
 
 /// A packet with the beginning of a request or an answer.
-pub(crate) struct Message {
-    pub(crate) from: String,
-    pub(crate) to: String,
+struct Message {
+    from: String,
+    to: String,
     /// The connection's port on the client's side tells which answer belongs to which request.
-    pub(crate) client_port: u16,
+    client_port: u16,
     /// Its first line: `GET /svc1 HTTP/1.1`, `HTTP/1.1 200 OK`.
-    pub(crate) line: String,
-    pub(crate) is_request: bool,
+    line: String,
+    is_request: bool,
 }
 
 /// A request that was answered.
-pub(crate) struct Exchange {
-    pub(crate) client: String,
-    pub(crate) server: String,
+pub struct Exchange {
+    /// Who asked, by its address.
+    pub client: String,
+    /// The connection's port on the client's side: requests over one connection have the same.
+    pub client_port: u16,
+    /// Who answered, by its address.
+    pub server: String,
     /// The path that was asked for, with what is behind its `?`.
-    pub(crate) path: String,
-    pub(crate) status: u16,
+    pub path: String,
+    /// Of the answer, 0 where it says none.
+    pub status: u16,
 }
 
 /// What a kept capture has seen of requests, each with its answer, in order.
-pub(crate) fn exchanges(lab: &Lab, capture: &str) -> Result<Vec<Exchange>> {
+///
+/// # Errors
+/// There is no such capture.
+pub fn exchanges(lab: &Lab, capture: &str) -> Result<Vec<Exchange>> {
     let messages: Vec<_> = lab.kept_capture(capture)?.packets()?.iter().filter_map(message).collect();
     let mut exchanges = Vec::new();
     for (at, request) in messages.iter().enumerate().filter(|(_, message)| message.is_request) {
@@ -35,6 +43,7 @@ pub(crate) fn exchanges(lab: &Lab, capture: &str) -> Result<Vec<Exchange>> {
         let word = |line: &str| line.split(' ').nth(1).unwrap_or_default().to_owned();
         exchanges.push(Exchange {
             client: request.from.clone(),
+            client_port: request.client_port,
             server: request.to.clone(),
             path: word(&request.line),
             status: word(&answer.line).parse().unwrap_or_default(),
