@@ -1,9 +1,16 @@
 # on: base
-# One rule with a map, in a table of its own on each worker, for containers and for the worker itself.
-on() { nsenter --net --mount --uts -t "$(pgrep -f "^knetsim: $1 *\$")" "${@:2}"; }
+# In a second terminal:
+#   knetsim create container C0w2.a1 C0w2.a2
+#   knetsim create service C0.mine --vip 100.64.10.9 a1 a2
+# Here by hand, one rule with a map, in a table of its own on each worker.
+on() {
+    local node=$(pgrep -f "^knetsim: $1 *\$")
+    nsenter --net --mount --uts -t "$node" "${@:2}"
+}
+export CNI_PATH=/opt/cni/bin NETCONFPATH=/tmp/knetsim/C0w2
 for name in a1 a2; do
     on C0w2 ip netns add $name
-    on C0w2 env CNI_PATH=/opt/cni/bin NETCONFPATH=/tmp/knetsim/C0w2 cnitool add C0w2 /var/run/netns/$name
+    on C0w2 cnitool add C0w2 /var/run/netns/$name
 done
 address() { on C0w2 ip netns exec "$1" hostname -I | tr -d ' '; }
 map="{ 0 : $(address a1), 1 : $(address a2) }"
@@ -23,4 +30,6 @@ for worker in C0w1 C0w2 C0w3; do
         }
     }"
 done
-for _ in {1..40}; do on C0w1 ip netns exec c1 ping -c 1 100.64.10.9; done
+for _ in {1..40}; do
+    on C0w1 ip netns exec c1 ping -c 1 100.64.10.9
+done

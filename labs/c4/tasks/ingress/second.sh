@@ -1,5 +1,8 @@
 # on: C0w1
-# nginx by hand, as the slides' own ingress is.
+# In a second terminal:
+#   knetsim create ingress C0.grp1 --worker C0w1 --port 8001 \
+#       --path /svc1=one:8000 --path /svc2=two:8000
+# Here nginx by hand.
 mkdir -p /tmp/door /var/lib/nginx
 cat >/tmp/door/nginx.conf <<'CONF'
 pid /tmp/door/pid;

@@ -1,3 +1,8 @@
 # on: C0e1
-printf 'GET /svc%s HTTP/1.0\r\n\r\n' 1 | bash -c 'exec 3<>/dev/tcp/10.0.0.3/8001; cat >&3; cat <&3'
-printf 'GET /svc%s HTTP/1.0\r\n\r\n' 2 | bash -c 'exec 3<>/dev/tcp/10.0.0.3/8001; cat >&3; cat <&3'
+# In a shell there: curl 10.0.0.3:8001/svc1 10.0.0.3:8001/svc2
+# Here without curl.
+for path in /svc1 /svc2; do
+    exec 3<>/dev/tcp/10.0.0.3/8001
+    printf 'GET %s HTTP/1.0\r\n\r\n' $path >&3
+    cat <&3
+done
