@@ -111,9 +111,10 @@ fn handle() -> Task {
             let rules = ruleset()?;
             let chain = rules.chains.iter().find(|chain| is_chain1(chain));
             let is = |handle: u64| handle.to_string() == given;
-            let rule = of_chain1(&rules);
-            let is_rule = counting(&rule).is_some_and(|rule| is(rule.handle));
+            let rule = counting(&of_chain1(&rules));
+            let is_rule = rule.is_some_and(|rule| is(rule.handle));
             let what = match chain {
+                _ if rule.is_none() => "there is no such rule any more: add it again, and look before you delete it",
                 Some(chain) if is(chain.handle) => "that is the chain's own; the rule's stands at the end of its line",
                 _ => "no such handle stands behind the rule that counts packets to 8.8.8.8",
             };
