@@ -2,6 +2,7 @@
 //! them. knetsim's and skrouterd are given the same files.
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command};
@@ -21,6 +22,9 @@ use crate::memory;
 /// How soon listeners have to be open; the routers need some seconds to find each other.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// How soon routers close a connection to a service that isn't there.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Whose routers.
 #[derive(Clone, Copy)]
 pub(crate) enum Make {
@@ -37,8 +41,9 @@ pub(crate) struct Routers {
 }
 
 impl Routers {
-    /// Starts them and waits until the listeners are open. The link takes the port `shift`, the listener of a service
-    /// that many more than the service's own. With `mutual_tls`, the link is encrypted and both show a certificate.
+    /// Starts them, before there are the services, and waits until the listeners are open. The link takes the port
+    /// `shift`, the listener of a service that many more than the service's own. With `mutual_tls`, the link is
+    /// encrypted and both routers show a certificate.
     pub(crate) fn start(make: Make, shift: u16, mutual_tls: bool, services: &[u16]) -> Result<Self> {
         let mut routers = Routers { processes: Vec::new(), folder: TempDir::new()?, shift };
         let mut link = json!({"name": "link", "role": "inter-router", "host": "localhost", "port": shift});
@@ -90,8 +95,7 @@ impl Routers {
 
     fn wait(&self, services: &[u16]) -> Result<()> {
         let start = Instant::now();
-        let is_open = |port: &u16| TcpStream::connect((Ipv4Addr::LOCALHOST, self.listener(*port))).is_ok();
-        while !services.iter().all(is_open) {
+        while !services.iter().all(|service| is_open(self.listener(*service))) {
             if start.elapsed() > LIMIT {
                 let log = |id: &str| fs::read_to_string(self.folder.path().join(format!("{id}.log")));
                 bail!("listeners aren't open after {LIMIT:?}; the routers say:\n{}\n{}", log("c0")?, log("c1")?);
@@ -128,6 +132,15 @@ impl Drop for Routers {
             let _ = process.wait();
         }
     }
+}
+
+/// Whether a listener takes a connection. There is no service yet, so that the routers close it again; that is waited
+/// for, lest it goes to a service that starts later.
+fn is_open(port: u16) -> bool {
+    let Ok(mut connection) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return false };
+    let _ = connection.set_read_timeout(Some(PATIENCE));
+    let _ = connection.read(&mut [0]);
+    true
 }
 
 /// Writes a CA's certificate, and one for localhost that both routers show.
