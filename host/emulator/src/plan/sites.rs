@@ -189,11 +189,11 @@ impl Planner {
         }
         let owner = self.owner.clone();
         let taken = self.site_mut(&link.cluster)?.links.insert(link.name.clone(), Owned { owner, spec });
-        self.new(taken, "a link", &link)
+        self.unused(taken, "a link", &link)
     }
 
     /// Refuses a part that is there already.
-    fn new<S>(&self, taken: Option<Owned<S>>, kind: &str, name: &impl ToString) -> Result<(), Failure> {
+    fn unused<S>(&self, taken: Option<Owned<S>>, kind: &str, name: &impl ToString) -> Result<(), Failure> {
         match taken {
             Some(there) => Err(self.clash(kind, &name.to_string(), &there.owner)),
             None => Ok(()),
@@ -228,7 +228,7 @@ impl Planner {
         let owner = self.owner.clone();
         let listeners = &mut self.site_mut(&listener.cluster)?.listeners;
         let taken = listeners.insert(listener.name.clone(), Owned { owner, spec });
-        self.new(taken, "a listener", &listener)
+        self.unused(taken, "a listener", &listener)
     }
 
     pub(super) fn delete_listener(&mut self, listener: &ListenerRef) -> Result<(), Failure> {
@@ -239,7 +239,7 @@ impl Planner {
         let owner = self.owner.clone();
         let connectors = &mut self.site_mut(&connector.cluster)?.connectors;
         let taken = connectors.insert(connector.name.clone(), Owned { owner, spec });
-        self.new(taken, "a connector", &connector)
+        self.unused(taken, "a connector", &connector)
     }
 
     pub(super) fn delete_connector(&mut self, connector: &ConnectorRef) -> Result<(), Failure> {
