@@ -13,6 +13,7 @@ pub(crate) fn report(event: &Event) {
     match event {
         Event::Progress { what, done, total } => tracing::info!("{what} ({done}/{total})"),
         Event::Created { kind, name } => output::say(format_args!("{kind} {name} created")),
+        Event::Changed { kind, name } => output::say(format_args!("{kind} {name} changed")),
         Event::Deleted { kind, name } => output::say(format_args!("{kind} {name} deleted")),
         Event::DaemonEnded { node, daemon, how } => output::warning(&format!("{node}: {daemon}: {how}")),
         Event::Warning { message } => output::warning(message),
@@ -49,7 +50,7 @@ impl Progress {
                 bar.set_message(what.clone());
             }
             (Event::Progress { what, done, total }, None) => output::say(format_args!("[{done}/{total}] {what}")),
-            (Event::Created { .. } | Event::Deleted { .. }, _) if !self.objects => {}
+            (Event::Created { .. } | Event::Changed { .. } | Event::Deleted { .. }, _) if !self.objects => {}
             (other, Some(bar)) => bar.suspend(|| report(other)),
             (other, None) => report(other),
         }

@@ -20,6 +20,10 @@ pub(crate) fn find(name: Option<&str>) -> anyhow::Result<StateFolder> {
         return Ok(StateFolder::open(&base, name)?);
     }
     match StateFolder::running(&base)?.as_slice() {
+        [] if inside() => Err(Failure::not_found(
+            "this is inside of a sandbox, where there is none to be seen: give knetsim's commands in a terminal outside",
+        )
+        .into()),
         [] => Err(Failure::not_found("no sandbox is running; `knetsim up -d` makes one").into()),
         [only] => Ok(StateFolder::open(&base, only)?),
         several => {
@@ -27,6 +31,11 @@ pub(crate) fn find(name: Option<&str>) -> anyhow::Result<StateFolder> {
             Err(Failure::invalid(message).into())
         }
     }
+}
+
+/// Whether this program runs on a node: it is bound there.
+fn inside() -> bool {
+    std::env::current_exe().is_ok_and(|exe| exe.starts_with("/opt/knetsim/bin"))
 }
 
 /// Connects to a sandbox. Within a tokio runtime.

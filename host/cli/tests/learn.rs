@@ -8,9 +8,11 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use common::terminal::Terminal;
 use common::{Home, Ran};
+use knetsim_testing::cli::until;
 use serde_json::{Value, json};
 
 /// The chapter of tests/lesson, built as its author would.
@@ -55,7 +57,13 @@ fn a_chapter_from_its_beginning_to_its_end() {
     learner.sees("box:~#");
     learner.press("\u{3}");
     learner.sees("box:~#");
-    learner.press("ip -n mine link set lo up\r\u{4}");
+    // What is undone before the shell ends has been seen.
+    learner.press("ip -n mine link set lo up\r");
+    until("it is seen while the shell is open", Duration::from_secs(20), || {
+        let listed: Value = serde_json::from_str(&home.must(&["learn", "-o", "json"])).unwrap();
+        listed.as_array().unwrap().iter().any(|row| row["solved"] == 2).then_some(())
+    });
+    learner.press("ip -n mine link set lo down\r\u{4}");
     learner.sees("✓ Bring its loopback up");
 
     // Commands of the text, by their number.

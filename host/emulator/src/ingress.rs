@@ -56,9 +56,8 @@ impl Emulator {
                 }
             };
             self.state().ingresses.insert(ingress.key.clone(), made);
-            if there.is_none() {
-                self.created("ingress", &ingress.reference().to_string());
-            }
+            let say = if there.is_none() { Emulator::created } else { Emulator::changed };
+            say(self, "ingress", &ingress.reference().to_string());
             before.push((ingress.key.clone(), there));
         }
         Ok(())

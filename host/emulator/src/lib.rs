@@ -131,6 +131,10 @@ impl Emulator {
         self.say(Event::Created { kind: kind.to_owned(), name: name.to_owned() });
     }
 
+    fn changed(&self, kind: &str, name: &str) {
+        self.say(Event::Changed { kind: kind.to_owned(), name: name.to_owned() });
+    }
+
     fn deleted(&self, kind: &str, name: &str) {
         self.say(Event::Deleted { kind: kind.to_owned(), name: name.to_owned() });
     }

@@ -180,8 +180,9 @@ impl Emulator {
             self.restore_services(before).await;
             return Err(failure);
         }
-        for (key, _) in before.iter().filter(|(_, before)| before.is_none()) {
-            self.created("service", &format!("{}.{}", key.0, key.1));
+        for ((cluster, name), there) in &before {
+            let say = if there.is_none() { Emulator::created } else { Emulator::changed };
+            say(self, "service", &format!("{cluster}.{name}"));
         }
         Ok(before)
     }

@@ -25,6 +25,13 @@ pub enum Event {
         /// Its whole name.
         name: String,
     },
+    /// An object is another one now.
+    Changed {
+        /// `service`, `ingress` ...
+        kind: String,
+        /// Its whole name.
+        name: String,
+    },
     /// An object is gone.
     Deleted {
         /// `cluster`, `worker`, `container` ...

@@ -133,7 +133,9 @@ impl<'a> App<'a> {
 
     /// Lets a command have the terminal, or a shell where there is none, and takes it back after its end.
     async fn lend(&mut self, on: &str, command: Vec<String>, ends: Option<Ends>) -> anyhow::Result<()> {
-        match (run(self.folder, on, command).await, ends) {
+        let (ran, news) = self.lesson.beside(run(self.folder, on, command)).await?;
+        news.into_iter().for_each(|news| self.tell(news));
+        match (ran, ends) {
             (Ok(status), Some(ends)) => {
                 output::say(format_args!("\n{} Any key leads back to the chapter.", ended(status, ends)));
                 any_key().await?;

@@ -70,6 +70,21 @@ impl Lesson {
         self.client.receive().await
     }
 
+    /// Goes on checking while something else has the terminal: what a task asks for may be undone before that ends.
+    /// Gives what became of both.
+    pub(crate) async fn beside<T>(&mut self, other: impl Future<Output = T>) -> anyhow::Result<(T, Vec<News>)> {
+        let (mut other, mut news) = (std::pin::pin!(other), Vec::new());
+        loop {
+            tokio::select! {
+                done = &mut other => return Ok((done, news)),
+                received = self.receive() => {
+                    let (answer, _) = received?;
+                    news.extend(self.take(answer).await?);
+                }
+            }
+        }
+    }
+
     /// Whether anything that was asked for is still being done.
     pub(crate) fn is_busy(&self) -> bool {
         self.calls.values().any(|call| !matches!(call, Call::Changes))

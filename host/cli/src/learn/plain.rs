@@ -358,7 +358,10 @@ impl<'a> Plain<'a> {
 
     /// Runs something in the sandbox with this program's own streams. None where it could not be run.
     async fn lend(&mut self, on: &str, command: Vec<String>) -> anyhow::Result<Option<u8>> {
-        let ran = app::run(self.folder, on, command).await;
+        let (ran, news) = self.lesson.beside(app::run(self.folder, on, command)).await?;
+        for solved in news.into_iter().filter(|news| matches!(news, News::Solved(_))) {
+            self.tell(solved)?;
+        }
         self.lesson.check(Scope::Section).await?;
         match ran {
             Ok(status) => Ok(Some(status)),

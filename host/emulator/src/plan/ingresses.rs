@@ -10,7 +10,7 @@ use knetsim_model::service::{Protocol, is_vip};
 use knetsim_model::topology::Topology;
 use knetsim_model::{ClusterName, Code, Failure, IngressName, IngressRef, Owner};
 
-use super::{Planner, ServicePlan};
+use super::{Planner, ServicePlan, services};
 
 /// An ingress's identity: its name is unique in its cluster.
 pub type IngressKey = (ClusterName, IngressName);
@@ -52,7 +52,8 @@ impl Planner {
         let mut owner = self.owner.clone();
         if let Some(there) = self.view.ingresses.get(&key).cloned() {
             if !replace {
-                return Err(self.clash("an ingress", &there.reference().to_string(), &there.owner));
+                let clash = self.clash("an ingress", &there.reference().to_string(), &there.owner);
+                return Err(services::replaceable(clash));
             }
             owner.clone_from(&there.owner);
             if !there.is_at_the_same_place(&spec) {

@@ -34,6 +34,11 @@ impl ServicePlan {
     }
 }
 
+/// A clash of names, with what to do where that was meant.
+pub(super) fn replaceable(clash: Failure) -> Failure {
+    Failure { message: format!("{}; to change it, use --replace", clash.message), ..clash }
+}
+
 impl Planner {
     pub(super) fn create_service(
         &mut self,
@@ -43,7 +48,9 @@ impl Planner {
     ) -> Result<(), Failure> {
         let key = (service.cluster, service.name);
         match self.view.services.get(&key) {
-            Some(there) if !replace => Err(self.clash("a service", &there.reference().to_string(), &there.owner)),
+            Some(there) if !replace => {
+                Err(replaceable(self.clash("a service", &there.reference().to_string(), &there.owner)))
+            }
             _ => self.put_service(key, spec),
         }
     }
