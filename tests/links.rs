@@ -461,3 +461,24 @@ fn the_examples_are_what_the_commands_of_the_course_make() {
     same("C0w1", "solo0.json");
     same("C1w1", "solo1.json");
 }
+
+#[test]
+fn a_sandbox_has_a_choice_of_its_own_for_sites() {
+    let scene = Scene { knetsim: Knetsim::new(env!("CARGO_BIN_EXE_knetsim")) };
+    let up = |choice: &str| {
+        let mut up = scene.knetsim.command(&["up", "-d"]);
+        up.env("KNETSIM_INTERCONNECT", choice).output().unwrap()
+    };
+    let refused = up("other");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("KNETSIM_INTERCONNECT: `other` is not a router"));
+    assert!(up("skrouterd").status.success());
+    // The other one is to be had by its name, and is what there is where there is no skrouterd.
+    scene.ok(&["create", "site", "C0", "--interconnect", "embedded"]);
+    if !skrouterd() {
+        assert!(scene.knetsim.fails(1, &["create", "site", "C1"]).contains("no skrouterd on PATH"));
+        return;
+    }
+    scene.ok(&["create", "site", "C1"]);
+    assert!(scene.ok(&["inspect", "-o", "yaml"]).contains("interconnect: skrouterd"));
+}

@@ -178,7 +178,8 @@ impl Lab {
         Ingress::open(&name.to_string())
     }
 
-    /// Gives a cluster a site: a router on its first worker, knetsim's own, by which it can be linked with others.
+    /// Gives a cluster a site: a router on its first worker, by which it can be linked with others. It is knetsim's own
+    /// where who made the sandbox has not chosen skrouterd.
     /// Grant: `links`.
     ///
     /// ```no_run
@@ -196,15 +197,15 @@ impl Lab {
     /// # Errors
     /// The grant is missing, the cluster has a site, or the router does not run.
     pub fn create_site(&self, cluster: impl Display) -> Result<Site> {
-        Site::create(&cluster.to_string(), "embedded")
+        Site::create(&cluster.to_string(), None)
     }
 
-    /// The same with skrouterd for a router. Grant: `links`.
+    /// The same with skrouterd for a router, whatever was chosen. Grant: `links`.
     ///
     /// # Errors
     /// As [`Lab::create_site`]; also where there is no skrouterd.
     pub fn create_site_of_skrouterd(&self, cluster: impl Display) -> Result<Site> {
-        Site::create(&cluster.to_string(), "skrouterd")
+        Site::create(&cluster.to_string(), Some("skrouterd"))
     }
 
     /// The site of that cluster. Grant: `links`.

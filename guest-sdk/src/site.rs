@@ -15,7 +15,7 @@ pub struct Site {
 }
 
 impl Site {
-    pub(crate) fn create(cluster: &str, interconnect: &str) -> Result<Self> {
+    pub(crate) fn create(cluster: &str, interconnect: Option<&str>) -> Result<Self> {
         Ok(Site::new(links::create(cluster, interconnect)?))
     }
 

@@ -1,6 +1,10 @@
 //! A sandbox that this command launches itself, and ends however the command ends.
 
+use std::env::VarError;
+
 use anyhow::Context;
+use knetsim_model::Failure;
+use knetsim_model::interconnect::Interconnect;
 use knetsim_sandbox::{Launched, Options, StateFolder};
 use tokio::runtime::Runtime;
 
@@ -13,6 +17,19 @@ use crate::{commands::down, console, output, sandboxes, supervisor};
 #[error("ended by signal {0}")]
 pub(crate) struct Interrupted(pub(crate) u8);
 
+/// What says which program the routers of sites are, where nothing nearer says it.
+const INTERCONNECT: &str = "KNETSIM_INTERCONNECT";
+
+fn interconnect() -> anyhow::Result<Interconnect> {
+    match std::env::var(INTERCONNECT) {
+        Err(VarError::NotPresent) => Ok(Interconnect::default()),
+        said => {
+            let wrong = |why: &dyn std::fmt::Display| Failure::invalid(format!("{INTERCONNECT}: {why}"));
+            Ok(said.map_err(|error| wrong(&error))?.parse().map_err(|error| wrong(&error))?)
+        }
+    }
+}
+
 /// A sandbox and what watches over its launch.
 pub(crate) struct Fresh {
     launched: Launched,
@@ -24,7 +41,9 @@ impl Fresh {
     /// Launches it. To be called while this process has one thread.
     pub(crate) fn launch(options: &Options) -> anyhow::Result<Fresh> {
         let interrupts = Interrupts::catch().context("catching signals")?;
-        let launched = knetsim_sandbox::launch(options, |seat| supervisor::supervise(seat, options.detached))?;
+        let interconnect = interconnect()?;
+        let supervise = |seat| supervisor::supervise(seat, options.detached, interconnect);
+        let launched = knetsim_sandbox::launch(options, supervise)?;
         launched.warnings().iter().for_each(|message| output::warning(message));
         Ok(Fresh { launched, runtime: sandboxes::runtime()?, interrupts })
     }

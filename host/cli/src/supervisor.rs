@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use knetsim_emulator::{CaptureSpec, Captured, Emulator, ExecSpec};
+use knetsim_model::interconnect::Interconnect;
 use knetsim_model::protocol::{Reply, Request};
 use knetsim_model::{Event, Failure, Operation, Owner, Target};
 use knetsim_sandbox::{Child, Profile, Seat, Stdio};
@@ -28,8 +29,8 @@ const SIGKILL: i32 = 9;
 
 /// The supervisor's main: returns when a client said `down`, or somebody sent SIGTERM. With `log`, it says
 /// what happens: nobody may be watching.
-pub(crate) fn supervise(seat: Seat, log: bool) -> i32 {
-    match supervised(seat, log) {
+pub(crate) fn supervise(seat: Seat, log: bool, interconnect: Interconnect) -> i32 {
+    match supervised(seat, log, interconnect) {
         Ok(()) => 0,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -38,7 +39,7 @@ pub(crate) fn supervise(seat: Seat, log: bool) -> i32 {
     }
 }
 
-fn supervised(seat: Seat, log: bool) -> anyhow::Result<()> {
+fn supervised(seat: Seat, log: bool, interconnect: Interconnect) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let done = runtime.block_on(async {
         let name = seat.name().to_owned();
@@ -47,6 +48,7 @@ fn supervised(seat: Seat, log: bool) -> anyhow::Result<()> {
         let listener = UnixListener::from_std(listener)?;
         let mut terminate = signal(SignalKind::terminate())?;
         let emulator = Emulator::start(&name, sandbox.clone()).await?;
+        emulator.set_interconnect(interconnect);
         if log {
             tokio::spawn(log_events(emulator.subscribe()));
         }

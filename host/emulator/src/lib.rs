@@ -24,6 +24,7 @@ mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use knetsim_model::interconnect::Interconnect;
 use knetsim_model::inventory::Inventory;
 use knetsim_model::{Event, Failure, Operation, Owner};
 use knetsim_sandbox::Sandbox;
@@ -110,6 +111,11 @@ impl Emulator {
     /// What there is.
     pub fn inventory(&self) -> Inventory {
         self.state().inventory(&self.inner.name)
+    }
+
+    /// Which program the router of a site is from now on, where who makes it doesn't say.
+    pub fn set_interconnect(&self, interconnect: Interconnect) {
+        self.state().interconnect = interconnect;
     }
 
     /// All events from now on. A receiver that is over a thousand events late misses the oldest.

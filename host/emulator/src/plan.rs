@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use knetsim_model::flannel::FlannelConfig;
-use knetsim_model::interconnect::site_worker;
+use knetsim_model::interconnect::{Interconnect, site_worker};
 use knetsim_model::names::NodeKind;
 use knetsim_model::operation::Operation;
 use knetsim_model::topology::Workers;
@@ -94,6 +94,8 @@ pub struct View {
     pub ingresses: BTreeMap<IngressKey, Arc<IngressPlan>>,
     /// Sites.
     pub sites: BTreeMap<ClusterName, Arc<SitePlan>>,
+    /// Which program a site's router is where nobody says.
+    pub interconnect: Interconnect,
     /// Tokens that sites have issued.
     pub tokens: BTreeMap<TokenKey, TokenView>,
     /// What time it is, in seconds since 1970: tokens expire.

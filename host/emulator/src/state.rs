@@ -8,6 +8,7 @@ use knetsim_cni::Runtime;
 use knetsim_daemon::Daemon;
 use knetsim_kernel::netlink::Netlink;
 use knetsim_kernel::netns::NetNs;
+use knetsim_model::interconnect::Interconnect;
 use knetsim_model::inventory::{ClusterInfo, ContainerInfo, Health, Inventory, NodeInfo};
 use knetsim_model::{ClusterName, ContainerRef, Failure, NodeName, Target};
 use knetsim_overlay::{Agent, Etcd};
@@ -66,6 +67,8 @@ pub(crate) struct State {
     pub(crate) ingresses: BTreeMap<IngressKey, Ingress>,
     pub(crate) sites: BTreeMap<ClusterName, Site>,
     pub(crate) tokens: BTreeMap<TokenKey, TokenView>,
+    /// Which program a site's router is where nobody says.
+    pub(crate) interconnect: Interconnect,
     /// Addresses that checks send from at the moment.
     pub(crate) probing: BTreeSet<Ipv4Addr>,
 }
@@ -81,6 +84,7 @@ impl State {
             ingresses: self.ingresses.iter().map(|(key, ingress)| (key.clone(), ingress.plan.clone())).collect(),
             sites: self.sites.iter().map(|(cluster, site)| (cluster.clone(), site.plan.clone())).collect(),
             tokens: self.tokens.clone(),
+            interconnect: self.interconnect,
             now: now(),
         }
     }

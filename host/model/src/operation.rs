@@ -132,9 +132,9 @@ pub enum Operation {
     CreateSite {
         /// Of which cluster.
         cluster: ClusterName,
-        /// Which program the router is.
+        /// Which program the router is; none for the sandbox's own choice.
         #[serde(default)]
-        interconnect: Interconnect,
+        interconnect: Option<Interconnect>,
     },
     /// A site with all that it has. Refused while something uses it, unless `force`: that goes, too.
     DeleteSite {

@@ -76,7 +76,7 @@ pub struct ClusterSpec {
     #[schemars(with = "BTreeMap<String, IngressSpec>")]
     pub ingresses: BTreeMap<IngressName, IngressSpec>,
     /// Gives the cluster a site, whose router is that program. Left out, it has one where it has links, listeners or
-    /// connectors, and that is `embedded`.
+    /// connectors, of the sandbox's own choice: `embedded`, where nobody chose otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interconnect: Option<Interconnect>,
     /// Links from its site to others, by name.
@@ -94,10 +94,10 @@ pub struct ClusterSpec {
 }
 
 impl ClusterSpec {
-    /// Which program the router of its site is; none where it has no site.
-    pub fn site(&self) -> Option<Interconnect> {
+    /// Whether it has a site.
+    pub fn has_site(&self) -> bool {
         let used = !(self.links.is_empty() && self.listeners.is_empty() && self.connectors.is_empty());
-        self.interconnect.or(used.then(Interconnect::default))
+        used || self.interconnect.is_some()
     }
 }
 

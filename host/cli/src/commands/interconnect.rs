@@ -18,9 +18,10 @@ pub(super) struct Site {
     /// Its cluster
     #[arg(value_name = "CLUSTER", add = completion::clusters())]
     cluster: ClusterName,
-    /// Which program the router is: knetsim's own (embedded), or skrouterd
-    #[arg(long, value_name = "ROUTER", default_value_t)]
-    interconnect: Interconnect,
+    /// Which program the router is: knetsim's own (embedded), or skrouterd; left out, what KNETSIM_INTERCONNECT said
+    /// when the sandbox was made, and without it embedded
+    #[arg(long, value_name = "ROUTER")]
+    interconnect: Option<Interconnect>,
 }
 
 impl From<Site> for Operation {

@@ -17,7 +17,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     let containers: usize = topology.clusters.values().map(|cluster| cluster.containers.len()).sum();
     let services: usize = topology.clusters.values().map(|cluster| cluster.services.len()).sum();
     let ingresses: usize = topology.clusters.values().map(|cluster| cluster.ingresses.len()).sum();
-    let sites = topology.clusters.values().filter(|cluster| cluster.site().is_some()).count();
+    let sites = topology.clusters.values().filter(|cluster| cluster.has_site()).count();
     output::say(format_args!(
         "{} is right: {}, {}, {}, {}, {}, {}",
         topology::name_of(&args.file),

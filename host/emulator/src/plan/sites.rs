@@ -95,7 +95,12 @@ impl TokenView {
 }
 
 impl Planner {
-    pub(super) fn create_site(&mut self, cluster: &ClusterName, interconnect: Interconnect) -> Result<(), Failure> {
+    pub(super) fn create_site(
+        &mut self,
+        cluster: &ClusterName,
+        interconnect: Option<Interconnect>,
+    ) -> Result<(), Failure> {
+        let interconnect = interconnect.unwrap_or(self.view.interconnect);
         if let Some(there) = self.view.sites.get(cluster) {
             return Err(self.clash("a site", cluster.as_str(), &there.owner));
         }
@@ -309,7 +314,7 @@ impl Planner {
             keep(&mut site.listeners, spec.map(|spec| &spec.listeners));
             keep(&mut site.connectors, spec.map(|spec| &spec.connectors));
         }
-        let stays = |cluster: &ClusterName| wanted.clusters.get(cluster).is_some_and(|spec| spec.site().is_some());
+        let stays = |cluster: &ClusterName| wanted.clusters.get(cluster).is_some_and(|spec| spec.has_site());
         let owned = self.view.sites.values().filter(|site| site.owner == Owner::File && !stays(&site.cluster));
         let unwanted: Vec<_> = owned.map(|site| site.cluster.clone()).collect();
         unwanted.iter().try_for_each(|cluster| self.delete_site(cluster, false))
@@ -317,10 +322,10 @@ impl Planner {
 
     /// Makes and changes the sites of a file, when its workers are planned.
     pub(super) fn apply_sites(&mut self, wanted: &Topology) -> Result<(), Failure> {
-        for (cluster, spec) in &wanted.clusters {
-            let Some(interconnect) = spec.site() else { continue };
+        for (cluster, spec) in wanted.clusters.iter().filter(|(_, spec)| spec.has_site()) {
+            let interconnect = spec.interconnect.unwrap_or(self.view.interconnect);
             match self.view.sites.get(cluster).cloned() {
-                None => self.create_site(cluster, interconnect)?,
+                None => self.create_site(cluster, spec.interconnect)?,
                 Some(there) if there.owner == Owner::File => self.site_mut(cluster)?.interconnect = interconnect,
                 Some(there) if spec.interconnect.is_some_and(|wanted| wanted != there.interconnect) => {
                     return Err(self.clash("a site with another router:", cluster.as_str(), &there.owner));

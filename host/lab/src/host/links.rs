@@ -16,9 +16,10 @@ use crate::limits::Limit;
 pub struct Site(ClusterName);
 
 impl Host for State {
-    async fn create(&mut self, cluster: String, interconnect: String) -> Result<Resource<Site>, Failure> {
+    async fn create(&mut self, cluster: String, interconnect: Option<String>) -> Result<Resource<Site>, Failure> {
         self.rights.need(Grant::Links)?;
-        let (cluster, interconnect) = (name::<ClusterName>(&cluster)?, name(&interconnect)?);
+        let cluster: ClusterName = name(&cluster)?;
+        let interconnect = interconnect.as_deref().map(name).transpose()?;
         self.make(Operation::CreateSite { cluster: cluster.clone(), interconnect }).await?;
         self.hand_out(Site(cluster))
     }
