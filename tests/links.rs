@@ -338,6 +338,69 @@ fn a_file_is_followed_and_what_cannot_be_is_refused() {
     scene.answers("C1.c1", "C1w1:1028", "FOUR");
 }
 
+#[test]
+fn an_open_connection_goes_on_while_other_parts_change() {
+    use std::io::{BufRead, BufReader, Write};
+    const ECHO: &str = "import socket\none = socket.create_server(('', 8000)).accept()[0]\nwhile part := one.recv(99): one.sendall(part)";
+    const TALK: &str = "import socket, sys\none = socket.create_connection(('C1w1', 1028))\nfor line in sys.stdin:\n one.sendall(line.encode())\n print(one.recv(99).decode(), end='', flush=True)";
+    let scene = Scene::up(LINKED);
+    scene.answers("C1.c1", "C1w1:1028", "FOUR");
+    scene.ok(&["delete", "container", "C0.c4"]);
+    scene.ok(&["create", "container", "C0w2.c4", "--", "python3", "-c", ECHO]);
+    until("it listens", SOON, || scene.exec("C0.c4", &["ss", "-Hltn"]).contains(":8000").then_some(()));
+    scene.becomes("listeners", "C1.backend", "ready");
+    let mut talk = scene.knetsim.command(&["exec", "-i", "C1.c1", "--", "python3", "-c", TALK]);
+    let mut talk = talk.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let (mut say, mut hear) = (talk.stdin.take().unwrap(), BufReader::new(talk.stdout.take().unwrap()));
+    let mut echo = |words: &str| {
+        writeln!(say, "{words}").unwrap();
+        let mut heard = String::new();
+        hear.read_line(&mut heard).unwrap();
+        assert_eq!(heard.trim(), words);
+    };
+    echo("before");
+    scene.ok(&["create", "listener", "C1.more", "--port", "1029"]);
+    scene.ok(&["create", "connector", "C0.more", "--selector", "app=none", "--port", "80"]);
+    scene.ok(&["create", "token", "C0.t1"]);
+    echo("between");
+    scene.ok(&["delete", "listener", "C1.more"]);
+    scene.ok(&["delete", "connector", "C0.more"]);
+    echo("after");
+    scene.ok(&["delete", "link", "C1.c0"]);
+    drop(say);
+    talk.wait().unwrap();
+}
+
+#[test]
+fn sites_are_reached_through_others() {
+    let scene = Scene::up(
+        r#"
+clusters:
+  C0:
+    workers: 1
+    containers: { a: { worker: C0w1, command: [knetsim, serve, A] } }
+    connectors: { a: { routing_key: a, container: a, port: 8000 } }
+  C1:
+    workers: 1
+    links: { c0: { to: C0 } }
+  C2:
+    workers: 1
+    links: { c1: { to: C1 } }
+    listeners: { a: { routing_key: a, port: 1028 } }
+"#,
+    );
+    scene.answers("C2w1", "C2w1:1028", "A");
+    assert!(scene.exec("C2w1", &["ss", "-Hnt", "dst", "10.0.0.3"]).is_empty(), "not directly");
+    let sites: Value = serde_json::from_str(&scene.ok(&["inspect", "links", "-o", "json"])).unwrap();
+    let reaches: Vec<_> = sites.as_array().unwrap().iter().map(|site| site["reaches"].to_string()).collect();
+    assert_eq!(reaches, [r#"["C1","C2"]"#, r#"["C0","C2"]"#, r#"["C0","C1"]"#]);
+    // A way of its own that costs more is only taken when there is no other.
+    scene.ok(&["create", "link", "C2.c0", "--to", "C0", "--cost", "9"]);
+    scene.becomes("links", "C2.c0", "ready");
+    scene.ok(&["delete", "link", "C2.c1"]);
+    scene.answers("C2w1", "C2w1:1028", "A");
+}
+
 /// A service each way, between an embedded router and another one.
 fn mixed(first: &str, second: &str, programs: &[&str]) {
     let scene = Scene::up_with(
