@@ -12,9 +12,9 @@ use crate::etcd::CLIENT_PORT;
 const PEER_PORT: u16 = 2380;
 /// Milliseconds between heartbeats, and without one before an election. Members are neighbours on one machine: by
 /// the default of 100 and 1000, the first election alone takes longer than all else. A fifth is the least that
-/// etcd takes; two clusters that start at once on two busy cores have their leaders after 0.2 s, and keep them.
-const HEARTBEAT: u32 = 20;
-const ELECTION: u32 = 100;
+/// etcd takes; more than that lets a busy machine miss some before its clusters look for leaders again.
+const HEARTBEAT: u32 = 25;
+const ELECTION: u32 = 150;
 /// Bytes that the store may have. etcd maps as much memory at once, 10 GB by default.
 const QUOTA: u32 = 64 << 20;
 
