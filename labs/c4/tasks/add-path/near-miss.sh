@@ -2,6 +2,8 @@
 # A door of its own for the third, at another port.
 mkdir -p /tmp/door /var/lib/nginx
 cat >/tmp/door/nginx.conf <<'CONF'
+# Nobody but root may be there.
+user root;
 pid /tmp/door/pid;
 error_log /tmp/door/error.log;
 events {}

@@ -5,6 +5,8 @@
 # Here nginx by hand.
 mkdir -p /tmp/door /var/lib/nginx
 cat >/tmp/door/nginx.conf <<'CONF'
+# Nobody but root may be there.
+user root;
 pid /tmp/door/pid;
 error_log /tmp/door/error.log;
 events {}
