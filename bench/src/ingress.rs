@@ -1,6 +1,6 @@
 //! An ingress: what a change takes, from the operation until no request is answered by the old configuration.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use knetsim_emulator::Emulator;
@@ -13,6 +13,8 @@ use crate::knetsim::in_sandbox;
 
 /// Changes of which the median counts.
 const CHANGES: usize = 21;
+/// Between two changes.
+const REST: Duration = Duration::from_millis(150);
 
 /// One nginx with ten paths, of which one leads elsewhere each time.
 pub(crate) fn ingress() -> Result<Figures> {
@@ -26,6 +28,8 @@ pub(crate) fn ingress() -> Result<Figures> {
             let start = Instant::now();
             put(&emulator, turn).await?;
             times.push(millis(start.elapsed()));
+            // nginx does nothing else for 0.1 s after it was told to read its configuration again.
+            tokio::time::sleep(REST).await;
         }
         Ok(Figures::from([("change_ms".to_owned(), median(&times))]))
     })

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use cap_std::fs::Dir;
+use futures::future::join_all;
 use knetsim_daemon::{Daemon, DaemonSpec, Restart};
 use knetsim_kernel::{NetNs, files};
 use knetsim_model::ingress::IngressSpec;
@@ -29,6 +30,9 @@ const STOP: Duration = Duration::from_secs(2);
 const HAND_OVER: Duration = Duration::from_secs(5);
 /// How much of what `nginx -t` says an error cites, in bytes.
 const WORDS: u64 = 1024;
+
+/// How many connections it is asked by at the same time.
+const AT_ONCE: usize = 8;
 
 /// SIGHUP, signal(7): nginx reads its configuration again.
 const RELOAD: i32 = 1;
@@ -133,11 +137,11 @@ impl Nginx {
         let generation = told.generation + 1;
         let text = config::write(&self.name, spec, backends, generation);
         let place = self.place();
-        place.offer(&text).await?;
+        // Where it is down, there is none to retire.
+        let (offered, old) = tokio::join!(place.offer(&text), ask(&self.netns, spec.port));
+        offered?;
         // Whatever becomes of it, this number is spent.
         told.generation = generation;
-        // Where it is down, there is none to retire.
-        let old = ask(&self.netns, spec.port).await;
         self.daemon.signal(RELOAD).await?;
         if let Err(error) = answers(&self.daemon, &self.netns, spec.port, generation).await {
             files::write(&self.files, place.path(FILE), &told.text).map_err(file(place.path(FILE)))?;
@@ -256,13 +260,17 @@ fn file(path: impl Into<String>) -> impl FnOnce(std::io::Error) -> IngressError 
     move |source| IngressError::File { path: format!("/{path}"), source }
 }
 
-/// Waits until nginx answers by that configuration.
+/// Waits until nginx answers by that configuration. The old process and the new one accept at the same port, and of
+/// single connections the old one may be the faster each time: so it is asked several times at once.
 async fn answers(daemon: &Daemon, netns: &NetNs, port: u16, generation: u64) -> Result<(), IngressError> {
     let probe = || async {
-        match ask(netns, port).await {
-            Ok(line) if line.generation == generation => Ok(()),
-            Ok(line) => Err(format!("it goes on with configuration {}: {}", line.generation, daemon.last_words())),
-            Err(error) => Err(format!("asking it at {STATUS}:{port}: {error}")),
+        let mut answers = join_all((0..AT_ONCE).map(|_| ask(netns, port))).await;
+        let newest = answers.iter().flatten().map(|line| line.generation).max();
+        match (newest, answers.pop()) {
+            (Some(newest), _) if newest == generation => Ok(()),
+            (Some(newest), _) => Err(format!("it goes on with configuration {newest}: {}", daemon.last_words())),
+            (None, Some(Err(error))) => Err(format!("asking it at {STATUS}:{port}: {error}")),
+            (None, _) => Err(format!("nobody was asked at {STATUS}:{port}")),
         }
     };
     Ok(daemon.ready(READY, probe).await?)
