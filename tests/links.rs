@@ -319,6 +319,15 @@ fn a_file_is_followed_and_what_cannot_be_is_refused() {
     fails(3, &["create", "link", "C0.c2", "--to", "C2"], "C2 has no site");
     fails(4, &["create", "listener", "C1.two", "--port", "1100"], "port 1100 of C1w1");
     fails(2, &["create", "listener", "C1.two", "--port", "55671"], "the routers' own");
+    let both = "listener C1.mine (of the user) and ingress C1.in (of the user) both want port 1100 of C1w1";
+    let ingress = ["create", "ingress", "C1.in", "--worker", "C1w1", "--default", "10.0.0.9:80", "--port"];
+    fails(4, &[&ingress[..], &["1100"]].concat(), both);
+    fails(4, &[&ingress[..], &["55671"]].concat(), "the router of site C1");
+    scene.ok(&[&ingress[..], &["1101"]].concat());
+    fails(4, &["create", "listener", "C1.two", "--port", "1101"], "ingress C1.in (of the user)");
+    scene.ok(&["delete", "ingress", "C1.in"]);
+    let inside = scene.knetsim.run(&["exec", "C1w1", "--", "knetsim", "inspect"]);
+    assert!(String::from_utf8_lossy(&inside.stderr).contains("this is inside of a sandbox"), "{inside:?}");
     fails(2, &["create", "connector", "C1.two", "--port", "80"], "--selector");
     fails(4, &["delete", "worker", "C0w1"], "link C1.c0 (of the topology file)");
     fails(4, &["delete", "site", "C0"], "connector C0.backend");

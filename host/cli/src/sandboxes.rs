@@ -33,9 +33,9 @@ pub(crate) fn find(name: Option<&str>) -> anyhow::Result<StateFolder> {
     }
 }
 
-/// Whether this program runs on a node: it is bound there.
+/// Whether this program runs on the node side, whose first process is called so.
 fn inside() -> bool {
-    std::env::current_exe().is_ok_and(|exe| exe.starts_with("/opt/knetsim/bin"))
+    std::fs::read("/proc/1/cmdline").is_ok_and(|first| first.starts_with(b"knetsim: "))
 }
 
 /// Connects to a sandbox. Within a tokio runtime.

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use knetsim_model::interconnect::{ConnectorSpec, Interconnect, LinkSpec, ListenerSpec, Token, site_worker};
+use knetsim_model::interconnect::{
+    ConnectorSpec, Interconnect, LinkSpec, ListenerSpec, ROUTER_PORT, Token, site_worker,
+};
 use knetsim_model::topology::Topology;
 use knetsim_model::{
     ClusterName, Code, ConnectorName, ConnectorRef, Failure, LinkName, LinkRef, ListenerName, ListenerRef, Owner,
@@ -254,6 +256,7 @@ impl Planner {
     /// Checks all sites, when everything else is planned, and plans those that change.
     pub(super) fn settle_sites(&mut self) -> Result<(), Failure> {
         for site in self.view.sites.values() {
+            self.check_ports(site)?;
             let before = self.sites_before.get(&site.cluster);
             let before = before.filter(|_| !self.plan.delete_sites.contains(&site.cluster));
             if before == Some(site) {
@@ -261,6 +264,34 @@ impl Planner {
             }
             self.check_site(site)?;
             self.plan.sites.push(site.clone());
+        }
+        Ok(())
+    }
+
+    /// Refuses ports of a site's worker that two want. An ingress has its own at all addresses.
+    fn check_ports(&self, site: &SitePlan) -> Result<(), Failure> {
+        let worker = site_worker(&site.cluster);
+        let clash = |port: u16, one: String, other: String| {
+            let message = format!("{one} and {other} both want port {port} of {worker}: give one of them another");
+            Err(Failure::exists(message))
+        };
+        let listener = |(name, listener): (&ListenerName, &Owned<ListenerSpec>)| {
+            format!("listener {}.{name} (of {})", site.cluster, listener.owner)
+        };
+        for (name, one) in &site.listeners {
+            let mut others = site.listeners.iter().filter(|(other, _)| *other > name);
+            if let Some(other) = others.find(|(_, other)| other.spec.overlaps(&one.spec)) {
+                return clash(one.spec.port, listener((name, one)), listener(other));
+            }
+        }
+        for ingress in self.view.ingresses.values().filter(|ingress| ingress.spec.worker == worker) {
+            let (port, there) = (ingress.spec.port, format!("ingress {} (of {})", ingress.reference(), ingress.owner));
+            if port == ROUTER_PORT {
+                return clash(port, format!("the router of site {} (of {})", site.cluster, site.owner), there);
+            }
+            if let Some(one) = site.listeners.iter().find(|(_, listener)| listener.spec.port == port) {
+                return clash(port, listener(one), there);
+            }
         }
         Ok(())
     }
@@ -292,11 +323,6 @@ impl Planner {
         for (name, listener) in &site.listeners {
             let whole = format!("listener {cluster}.{name}");
             listener.spec.validate().map_err(|why| Failure::invalid(format!("{whole}: {why}")))?;
-            let mut others = site.listeners.iter().filter(|(other, _)| *other != name);
-            if let Some((other, there)) = others.find(|(_, other)| other.spec.overlaps(&listener.spec)) {
-                let taken = format!("a listener at port {} of {worker}:", listener.spec.port);
-                return Err(self.clash(&taken, &format!("{cluster}.{other}"), &there.owner));
-            }
         }
         for (name, connector) in &site.connectors {
             let whole = format!("connector {cluster}.{name}");
