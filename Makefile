@@ -1,10 +1,10 @@
 # `make help` says what there is. Each target first makes sure that what it needs is installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench build image setup clean
+.PHONY: help demo test test-user test-nightly nightly check bench build image setup clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*##/ { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## set up what is missing, build, run labs/first-steps, prove the chapters C1 to C5 task by task
 	@scripts/setup.sh build labs run
@@ -13,6 +13,18 @@ demo: ## set up what is missing, build, run labs/first-steps, prove the chapters
 test: ## set up what is missing, build, run all tests
 	@scripts/setup.sh build labs run test
 	@scripts/test.sh
+
+test-user: ## the tests that depend on who runs them, as CI runs them for ordinary users (docs/testing.md)
+	@scripts/setup.sh build labs run test
+	@scripts/test.sh --user
+
+test-nightly: ## all tests, and those that take long and change seldom
+	@scripts/setup.sh build labs run test
+	@scripts/test.sh --nightly
+
+nightly: ## as root: test-nightly, and all tests as two ordinary users
+	@scripts/setup.sh build labs run test
+	@scripts/nightly.sh
 
 check: ## formatting, lints, dependencies and their licences, documentation, scripts
 	@scripts/setup.sh build check
