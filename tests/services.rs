@@ -223,7 +223,7 @@ import socket, sys
 one = socket.create_connection((sys.argv[1], 80)); one.settimeout(5)
 for line in sys.stdin: print(one.recv(9).decode(), flush=True); one.sendall(b"x")
 "#;
-    let mut lasting = Lasting::start(&scene, talk);
+    let mut lasting = Lasting::start(&scene, "C0.c1", talk);
     let chosen = lasting.answer();
     let other = ["b1", "b2", "b3"].into_iter().find(|name| *name != chosen).unwrap();
 
@@ -274,24 +274,67 @@ import socket, sys
 one = socket.socket(type=socket.SOCK_DGRAM); one.settimeout(2)
 for line in sys.stdin: one.sendto(b"?", (sys.argv[1], 80)); print(one.recv(9).decode(), flush=True)
 "#;
-    let mut asking = Lasting::start(&scene, asks);
+    let mut asking = Lasting::start(&scene, "C0.c1", asks);
     let first = asking.answer();
     assert_eq!(asking.answer(), first);
     scene.ok(&["delete", "container", &format!("C0.{first}")]);
     assert_ne!(asking.answer(), first);
 }
 
-/// A command on C0.c1 that answers line by line.
+#[test]
+fn one_socket_is_led_by_the_service_as_it_is_now() {
+    let b1 = server("C0w2", "b1");
+    let scene = Scene::up(&format!(
+        "clusters: {{ C0: {{ workers: 2, containers: {{ c1: {{ worker: C0w1 }}, c2: {{ worker: C0w2 }}, b1: {b1} }} }} }}"
+    ));
+    scene.listening(&["C0.b1"]);
+    let asks = r#"
+import socket, sys
+one = socket.socket(type=socket.SOCK_DGRAM); one.settimeout(1)
+for line in sys.stdin:
+    try:
+        one.sendto(b"?", (sys.argv[1], 80))
+        print(one.recv(9).decode(), flush=True)
+    except OSError: print("nobody", flush=True)
+"#;
+    // On another worker, beside the endpoint, and a node's own. They ask before there is a service, too.
+    let mut asking = ["C0.c1", "C0.c2", "C0w1"].map(|from| Lasting::start(&scene, from, asks));
+    let mut answered = || {
+        asking.iter_mut().for_each(Lasting::ask);
+        asking.each_mut().map(Lasting::read)
+    };
+    assert_eq!(answered(), ["nobody"; 3]);
+    let create = ["create", "service", "C0.web", "--replace", "--vip", "100.64.10.1"];
+    let way = ["--port", "80:8000/udp", "b1"];
+    for (what, other) in [
+        ("another port", &["--port", "81:8000/udp", "b1"][..]),
+        ("another target", &["--port", "80:8001/udp", "b1"]),
+        ("TCP alone", &["--port", "80:8000", "b1"]),
+        ("every port", &["b1"]),
+        ("no endpoint", &["--port", "80:8000/udp", "--selector", "app=none"]),
+        ("by maps", &["--maps", "--port", "80:8001/udp", "b1"]),
+        ("nothing", &[]),
+    ] {
+        scene.ok(&[&create[..], &way].concat());
+        assert_eq!(answered(), ["b1"; 3], "before {what}");
+        match other {
+            [] => drop(scene.ok(&["delete", "service", "C0.web"])),
+            other => drop(scene.ok(&[&create[..], other].concat())),
+        }
+        assert_eq!(answered(), ["nobody"; 3], "{what}");
+    }
+}
+
+/// A command that answers line by line.
 struct Lasting {
     child: std::process::Child,
     lines: std::io::Lines<std::io::BufReader<std::process::ChildStdout>>,
 }
 
 impl Lasting {
-    fn start(scene: &Scene, program: &str) -> Self {
+    fn start(scene: &Scene, from: &str, program: &str) -> Self {
         use std::io::BufRead;
-        let mut command =
-            scene.knetsim.command(&["exec", "-i", "C0.c1", "--", "python3", "-uc", program, "100.64.10.1"]);
+        let mut command = scene.knetsim.command(&["exec", "-i", from, "--", "python3", "-uc", program, "100.64.10.1"]);
         let command = command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
@@ -299,8 +342,16 @@ impl Lasting {
     }
 
     fn answer(&mut self) -> String {
+        self.ask();
+        self.read()
+    }
+
+    fn ask(&mut self) {
         use std::io::Write;
         self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    }
+
+    fn read(&mut self) -> String {
         self.lines.next().unwrap().unwrap()
     }
 }

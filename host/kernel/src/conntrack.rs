@@ -1,6 +1,6 @@
 //! Tracked connections: those that shall not go on as they began are forgotten (linux/netfilter/nfnetlink_conntrack.h).
 //!
-//! As a command: `conntrack -D -p udp --orig-dst 100.64.10.1 --reply-src 11.10.0.2`.
+//! As a command: `conntrack -D -p udp --orig-dst 100.64.10.1 --orig-port-dst 53 --reply-src 11.10.0.2`.
 
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
@@ -14,20 +14,24 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 use crate::error::KernelError;
 use crate::netns::NetNs;
 
-/// ICMP's number, as `/etc/protocols` has it.
-pub const ICMP: u8 = 1;
+/// TCP's number, as `/etc/protocols` has it.
+pub const TCP: u8 = 6;
 /// UDP's number.
 pub const UDP: u8 = 17;
 
 /// A tracked connection over IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
-    /// The protocol's number: [`UDP`], [`ICMP`], 6 for TCP.
+    /// The protocol's number: [`UDP`], [`TCP`], 1 for ICMP.
     pub protocol: u8,
     /// Where its first packet was sent to.
     pub to: Ipv4Addr,
+    /// At which port; none where the protocol has no ports.
+    pub to_port: Option<u16>,
     /// Who answers it: another one where the destination was translated.
     pub answered_by: Ipv4Addr,
+    /// From which port.
+    pub answering_port: Option<u16>,
 }
 
 /// Forgets the connections over IPv4 that `stale` chooses: the next packet of each begins a new one. Gives how many.
@@ -118,11 +122,19 @@ fn answered(socket: &OwnedFd, mut each: impl FnMut(&NetlinkBuffer<&[u8]>)) -> ru
 fn stale_tuple(payload: &[u8], stale: impl Fn(&Flow) -> bool) -> Option<Vec<u8>> {
     let attributes = payload.get(HEADER..)?;
     let (original, reply) = (attribute(attributes, ORIGINAL)?, attribute(attributes, REPLY)?);
-    // CTA_TUPLE_IP with CTA_IP_V4_SRC and CTA_IP_V4_DST, CTA_TUPLE_PROTO with CTA_PROTO_NUM.
+    // CTA_TUPLE_IP with CTA_IP_V4_SRC and CTA_IP_V4_DST, CTA_TUPLE_PROTO with CTA_PROTO_NUM, CTA_PROTO_SRC_PORT and
+    // CTA_PROTO_DST_PORT.
     let address =
         |tuple: &[u8], which| Some(Ipv4Addr::from(*attribute(&attribute(tuple, 1)?, which)?.first_chunk::<4>()?));
-    let protocol = *attribute(&attribute(&original, 2)?, 1)?.first()?;
-    let flow = Flow { protocol, to: address(&original, 2)?, answered_by: address(&reply, 1)? };
+    let port =
+        |tuple: &[u8], which| Some(u16::from_be_bytes(*attribute(&attribute(tuple, 2)?, which)?.first_chunk::<2>()?));
+    let flow = Flow {
+        protocol: *attribute(&attribute(&original, 2)?, 1)?.first()?,
+        to: address(&original, 2)?,
+        to_port: port(&original, 3),
+        answered_by: address(&reply, 1)?,
+        answering_port: port(&reply, 2),
+    };
     stale(&flow).then_some(original)
 }
 

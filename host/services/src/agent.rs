@@ -12,15 +12,15 @@ use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use knetsim_kernel::netns::NetNs;
-use knetsim_kernel::{KernelError, conntrack, nft};
+use knetsim_kernel::{KernelError, nft};
 use knetsim_model::observe::Change;
-use knetsim_model::service::{Protocol, ServicePort};
 use knetsim_model::{NodeName, chain};
 use tokio::sync::{Mutex, Notify};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::difference::{Commands, between, delete_chains, from_nothing};
+use crate::flows;
 use crate::layout::{Desired, base, part};
 use crate::listing::{differences, parse};
 use crate::table::{TABLE, Table};
@@ -102,7 +102,8 @@ impl Agent {
         Agent { inner, task }
     }
 
-    /// Makes the kernel do this from now on. Connections that were made stay as they are.
+    /// Makes the kernel do this from now on. Connections over TCP that were made stay as they are; who asks by datagrams
+    /// is led as the rules say from the next one on.
     ///
     /// # Errors
     /// The kernel refused; what it did before, it does still.
@@ -160,8 +161,8 @@ impl Inner {
             None => self.rebuild(&mut there, desired).await,
             Some(_) if desired.services.is_empty() => {
                 nft::load(&self.spec.namespace, format!("add table ip {TABLE}\ndelete table ip {TABLE}\n")).await?;
-                let gone = there.take().map(|now| lost_backends(&now.desired, desired));
-                forget_flows(&self.spec.namespace, gone.unwrap_or_default()).await?;
+                let touched = there.take().map(|now| flows::changed(&now.desired, desired)).unwrap_or_default();
+                flows::forget(&self.spec.namespace, touched, desired).await?;
                 self.say(Vec::new());
                 Ok(())
             }
@@ -180,11 +181,11 @@ impl Inner {
     /// Touches only what differs from before.
     async fn change(&self, there: &mut There, desired: &Arc<Desired>) -> Result<(), KernelError> {
         let (old, new) = changed_parts(self.spec.address, &there.desired, desired);
-        let gone = lost_backends(&there.desired, desired);
+        let touched = flows::changed(&there.desired, desired);
         let commands = between(&old, &new);
         self.load(there.generation, &commands).await.map(|generation| there.generation = generation)?;
         there.desired = desired.clone();
-        forget_flows(&self.spec.namespace, gone).await?;
+        flows::forget(&self.spec.namespace, touched, desired).await?;
         // A chain that is wanted again is not stale any more.
         there.stale.retain(|chain, _| !new.chains.contains_key(chain));
         if !commands.stale.is_empty() {
@@ -194,13 +195,15 @@ impl Inner {
         Ok(())
     }
 
-    /// Makes the whole table anew, whatever is there.
+    /// Makes the whole table anew, whatever is there: while it was spoilt, anything may have been led anywhere.
     async fn rebuild(&self, there: &mut Option<There>, desired: &Arc<Desired>) -> Result<(), KernelError> {
         // Answers between two containers of one bridge must pass the rules that their requests passed.
         self.spec.namespace.write_sysctls(&[("net/bridge/bridge-nf-call-iptables", "1")])?;
         let commands = from_nothing(&whole(self.spec.address, desired));
         let generation = self.load(nft::generation(&self.spec.namespace).ok(), &commands).await?;
-        *there = Some(There { desired: desired.clone(), stale: BTreeMap::new(), generation });
+        let before = there.replace(There { desired: desired.clone(), stale: BTreeMap::new(), generation });
+        let both = desired.services.values().chain(before.iter().flat_map(|before| before.desired.services.values()));
+        flows::forget(&self.spec.namespace, flows::addresses(both), desired).await?;
         self.say(Vec::new());
         Ok(())
     }
@@ -293,31 +296,4 @@ fn changed_parts(node: Ipv4Addr, old: &Desired, new: &Desired) -> (Table, Table)
         table
     };
     (of(old, new), of(new, old))
-}
-
-/// Which endpoints do not serve an address any more, of services that are asked by datagrams.
-fn lost_backends(old: &Desired, new: &Desired) -> BTreeSet<(Ipv4Addr, Ipv4Addr)> {
-    let mut lost = BTreeSet::new();
-    for (name, service) in &old.services {
-        let datagrams = |port: &ServicePort| port.protocol == Protocol::Udp;
-        let asked = service.ports.is_empty() || service.ports.iter().any(datagrams);
-        let now = new.services.get(name);
-        if asked && now != Some(service) {
-            let serves = |backend| now.is_some_and(|now| now.vip == service.vip && now.backends.contains(backend));
-            let gone = service.backends.iter().filter(|backend| !serves(backend));
-            lost.extend(gone.map(|backend| (service.vip, *backend)));
-        }
-    }
-    lost
-}
-
-/// Who asks by datagrams has no connection that ends: the kernel would lead the next ones where the first ones went.
-async fn forget_flows(namespace: &NetNs, lost: BTreeSet<(Ipv4Addr, Ipv4Addr)>) -> Result<(), KernelError> {
-    if lost.is_empty() {
-        return Ok(());
-    }
-    let stale = move |flow: &conntrack::Flow| {
-        [conntrack::UDP, conntrack::ICMP].contains(&flow.protocol) && lost.contains(&(flow.to, flow.answered_by))
-    };
-    conntrack::forget(namespace, stale).await.map(drop)
 }

@@ -6,6 +6,7 @@
 
 mod agent;
 mod difference;
+mod flows;
 mod layout;
 mod listing;
 mod maps;

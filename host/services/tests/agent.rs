@@ -1,8 +1,8 @@
 //! An agent against the kernel, in namespaces of the tests' own.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "these are parts of tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are parts of tests")]
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -241,5 +241,95 @@ fn what_is_too_much_for_one_batch_takes_several() {
         assert!(listed(&namespace).await.contains(&format!("default/s{}/tcp/__11.10.0.249/80", 2 * count)));
         agent.program(&desired([])).await.unwrap();
         assert_eq!(listed(&namespace).await, "");
+    });
+}
+
+/// Servers of datagrams on this node, whose own flows take the same way as those of its containers.
+struct Servers {
+    sockets: BTreeMap<&'static str, UdpSocket>,
+}
+
+impl Servers {
+    /// At two addresses of the pod network, with a client's beside them.
+    fn start() -> Servers {
+        for command in ["link set lo up", "address add 11.10.0.2/32 dev lo", "address add 11.10.0.3/32 dev lo"] {
+            knetsim_testing::run(&[&["ip"], &command.split(' ').collect::<Vec<_>>()[..]].concat());
+        }
+        knetsim_testing::run(&["ip", "route", "add", "100.64.0.0/16", "dev", "lo", "src", "11.10.0.2"]);
+        let socket = |address: &&'static str| {
+            let socket = UdpSocket::bind(format!("11.10.0.{address}")).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            (*address, socket)
+        };
+        Servers { sockets: ["2:8000", "2:8001", "2:53", "3:8000"].iter().map(socket).collect() }
+    }
+
+    /// Who gets what `client` sends to port 53 of the service.
+    fn asked_by(&self, client: &UdpSocket) -> Option<&'static str> {
+        // One that was refused before says so now.
+        let _ = client.send_to(b"?", "100.64.10.1:53").or_else(|_| client.send_to(b"?", "100.64.10.1:53"));
+        // The loopback device hands a datagram over before it returns.
+        let got = |socket: &UdpSocket| socket.recv(&mut [0; 9]).is_ok();
+        self.sockets.iter().find(|(_, socket)| got(socket)).map(|(name, _)| *name)
+    }
+}
+
+#[test]
+fn one_socket_is_led_as_the_rules_say_after_any_change() {
+    inside(async |namespace, agent| {
+        let servers = Servers::start();
+        for make in [service, mapped] {
+            let old = make(1, &["53:8000/udp"], &[2]);
+            let elsewhere = Service { vip: Ipv4Addr::new(100, 64, 10, 9), ..old.clone() };
+            for (what, new, led) in [
+                ("another target", vec![make(1, &["53:8001/udp"], &[2])], Some("2:8001")),
+                ("another port", vec![make(1, &["54:8000/udp"], &[2])], None),
+                ("TCP alone", vec![make(1, &["53:8000"], &[2])], None),
+                ("another endpoint", vec![make(1, &["53:8000/udp"], &[3])], Some("3:8000")),
+                ("no endpoint", vec![make(1, &["53:8000/udp"], &[])], None),
+                ("every port", vec![service(1, &[], &[2])], Some("2:53")),
+                ("another address", vec![elsewhere], None),
+                ("another layout", vec![mapped(1, &["53:8000/udp"], &[2])], Some("2:8000")),
+                ("no service", vec![], None),
+            ] {
+                for others in [vec![], vec![service(7, &["80"], &[2])]] {
+                    let all = |first: Vec<Service>| {
+                        let all = first.into_iter().chain(others.clone()).enumerate();
+                        let named = all.map(|(at, service)| (format!("s{at}").parse().unwrap(), Arc::new(service)));
+                        Arc::new(Desired { services: named.collect(), ..(*desired([])).clone() })
+                    };
+                    agent.program(&all(vec![old.clone()])).await.unwrap();
+                    let client = UdpSocket::bind("11.10.0.2:0").unwrap();
+                    assert_eq!(servers.asked_by(&client), Some("2:8000"), "before {what}");
+                    assert_eq!(servers.asked_by(&client), Some("2:8000"), "before {what}");
+                    agent.program(&all(new.clone())).await.unwrap();
+                    assert_eq!(servers.asked_by(&client), led, "{what}");
+                }
+            }
+            // Back from a service of every port.
+            agent.program(&desired([("web", service(1, &[], &[2]))])).await.unwrap();
+            let client = UdpSocket::bind("11.10.0.2:0").unwrap();
+            assert_eq!(servers.asked_by(&client), Some("2:53"));
+            agent.program(&desired([("web", old.clone())])).await.unwrap();
+            assert_eq!(servers.asked_by(&client), Some("2:8000"));
+            agent.program(&desired([])).await.unwrap();
+        }
+        // What was sent before there were rules, or while they were spoilt.
+        let early = UdpSocket::bind("11.10.0.2:0").unwrap();
+        assert_eq!(servers.asked_by(&early), None);
+        let all = desired([("web", service(1, &["53:8000/udp"], &[2]))]);
+        agent.program(&all).await.unwrap();
+        assert_eq!(servers.asked_by(&early), Some("2:8000"));
+        agent.set_repair(false);
+        nft::load(&namespace, "flush ruleset\n".to_owned()).await.unwrap();
+        let spoilt = UdpSocket::bind("11.10.0.2:0").unwrap();
+        assert_eq!(servers.asked_by(&spoilt), None);
+        agent.set_repair(true);
+        let mended = async {
+            while servers.asked_by(&spoilt).is_none() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), mended).await.expect("the flow is led as the mended rules say");
     });
 }
