@@ -12,11 +12,21 @@ use crate::output;
 pub(crate) fn report(event: &Event) {
     match event {
         Event::Progress { what, done, total } => tracing::info!("{what} ({done}/{total})"),
-        Event::Created { kind, name } => output::say(format_args!("{kind} {name} created")),
-        Event::Changed { kind, name } => output::say(format_args!("{kind} {name} changed")),
-        Event::Deleted { kind, name } => output::say(format_args!("{kind} {name} deleted")),
         Event::DaemonEnded { node, daemon, how } => output::warning(&format!("{node}: {daemon}: {how}")),
         Event::Warning { message } => output::warning(message),
+        Event::Created { .. } | Event::Changed { .. } | Event::Deleted { .. } => {
+            outcome(event).iter().for_each(|outcome| output::say(format_args!("{outcome}")));
+        }
+    }
+}
+
+/// What became of an object, where the event says that.
+pub(crate) fn outcome(event: &Event) -> Option<String> {
+    match event {
+        Event::Created { kind, name } => Some(format!("{kind} {name} created")),
+        Event::Changed { kind, name } => Some(format!("{kind} {name} changed")),
+        Event::Deleted { kind, name } => Some(format!("{kind} {name} deleted")),
+        _ => None,
     }
 }
 

@@ -86,6 +86,12 @@ impl Service for Supervisor {
         let Incoming { request, descriptors, answers, signals } = call;
         match request {
             Request::Submit { operation, owner } => self.submit(operation, owner, &answers).await,
+            Request::Preview { operation, owner } => {
+                for event in self.emulator.preview(&operation, owner).await? {
+                    answers.send(Reply::Event(event), vec![]).await;
+                }
+                Ok(Reply::Done)
+            }
             Request::Inspect => Ok(Reply::Inventory(self.emulator.inventory())),
             Request::Watch => self.watch(&answers).await,
             Request::Exec { target, command, env, tty, background } => {

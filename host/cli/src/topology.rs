@@ -8,6 +8,7 @@ use knetsim_emulator::plan::{Planner, View};
 use knetsim_model::topology::Topology;
 use knetsim_model::{Failure, Operation, Owner};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_saphyr::{RenderOptions, UserMessageFormatter};
 
 /// The largest file that is read, in bytes.
@@ -18,19 +19,57 @@ const MAX_FILE: u64 = 2 << 20;
 /// # Errors
 /// [`Failure::invalid`] with the place and what was expected there.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Topology> {
-    let topology: Topology = read_yaml(path, "`knetsim schema` prints what a topology file may hold")?;
+    plan(Document::read(path)?)
+}
+
+/// The topology of a document, seen that what it says can be made.
+pub(crate) fn plan(document: Document) -> anyhow::Result<Topology> {
+    const HINT: &str = "`knetsim schema` prints what a topology file may hold; `{}` stands for nothing at all";
+    let topology: Topology = document.parse(HINT)?;
     let apply = Operation::Apply { topology: topology.clone() };
     Planner::plan(View::default(), &apply, Owner::File)
-        .map_err(|failure| Failure::invalid(format!("{}: {}", name_of(path), failure.message)))?;
+        .map_err(|failure| Failure::invalid(format!("{}: {}", document.name, failure.message)))?;
     Ok(topology)
 }
 
 /// Reads a YAML (or JSON) file into its type; `hint` says what to do about an error.
 pub(crate) fn read_yaml<T: DeserializeOwned>(path: &Path, hint: &str) -> anyhow::Result<T> {
-    let name = name_of(path);
-    let text = read_text(path).with_context(|| format!("reading {name}"))?;
-    let text = String::from_utf8(text).map_err(|_| Failure::invalid(format!("{name}: it is no text\n{hint}")))?;
-    Ok(parse(&name, &text).map_err(|error| Failure::invalid(format!("{error}\n{hint}")))?)
+    Document::read(path)?.parse(hint)
+}
+
+/// A YAML or JSON file's text.
+pub(crate) struct Document {
+    /// What the file is called in messages.
+    pub(crate) name: String,
+    text: String,
+}
+
+impl Document {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Document> {
+        let name = name_of(path);
+        let text = read_text(path).with_context(|| format!("reading {name}"))?;
+        let text = String::from_utf8(text).map_err(|_| Failure::invalid(format!("{name}: it is no text")))?;
+        Ok(Document { name, text })
+    }
+
+    /// What it says. One that says nothing is an error, whatever the type would make of it: what should have written it
+    /// may have failed.
+    pub(crate) fn parse<T: DeserializeOwned>(&self, hint: &str) -> anyhow::Result<T> {
+        let wrong = |why: String| Failure::invalid(format!("{why}\n{hint}"));
+        if self.value() == Some(Value::Null) {
+            return Err(wrong(format!("{}: it is empty", self.name)).into());
+        }
+        Ok(parse(&self.name, &self.text).map_err(wrong)?)
+    }
+
+    /// Whether it is a Kubernetes object.
+    pub(crate) fn is_object(&self) -> bool {
+        self.value().is_some_and(|value| value.get("apiVersion").is_some() || value.get("kind").is_some())
+    }
+
+    fn value(&self) -> Option<Value> {
+        parse("", &self.text).ok()
+    }
 }
 
 /// What a file is called in messages.
@@ -89,6 +128,36 @@ mod tests {
             let message = error(text);
             assert!(message.starts_with("lab.yaml: line "), "{message}");
             assert!(message.contains(place) && message.contains(words), "{place} {words}\n{message}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_says_nothing_is_not_one_that_wants_nothing() {
+        let said = |text: &str| {
+            let document = Document { name: "lab.yaml".to_owned(), text: text.to_owned() };
+            document.parse::<Topology>("hint").map_err(|error| error.to_string())
+        };
+        for text in
+            ["", " \n\t\n", "\u{feff}", "# generated\n", "---\n", "--- # nothing\n...\n", "null\n", "~", "!!null ''"]
+        {
+            assert_eq!(said(text), Err("lab.yaml: it is empty\nhint".to_owned()), "{text:?}");
+        }
+        // Nor does a part of it.
+        for text in [
+            "clusters:\n",
+            "clusters: null\n",
+            "clusters: ~\nscratch: [box]\n",
+            "scratch:\n",
+            "numbers:\n",
+            "clusters: { C0: { workers: 1, containers: } }",
+            "clusters:\n  C0:\n    workers: 1\n    services:\n",
+        ] {
+            let why = said(text).unwrap_err();
+            assert!(why.contains("nothing stands here") && why.contains("lab.yaml:"), "{text:?}: {why}");
+        }
+        assert!(said("---\n---\n").is_err());
+        for text in ["{}", "{} # on purpose\n", "---\n{}\n", "clusters: {}\n", "scratch: []\n"] {
+            assert_eq!(said(text), Ok(Topology::default()), "{text:?}");
         }
     }
 

@@ -146,6 +146,40 @@ fn a_changed_file_changes_only_the_difference() {
 }
 
 #[test]
+fn a_file_that_says_nothing_deletes_nothing() {
+    let home = Home::with_sandbox();
+    let names = || home.must(&["inspect", "-o", "name"]);
+    home.must(&["create", "scratch", "mine"]);
+    for text in ["", "# a generator failed\n", "---\n", "null\n"] {
+        let file = home.0.path().join("empty.yaml");
+        std::fs::write(&file, text).unwrap();
+        let by_pipe =
+            Ran::from(home.command(&["up", "-t", "-"]).stdin(std::fs::File::open(&file).unwrap()).output().unwrap());
+        let file = file.to_str().unwrap();
+        let others = [&["up", "-t", file][..], &["up", "--dry-run", "-t", file], &["validate", file]];
+        for ran in others.into_iter().map(|args| home.run(args)).chain([by_pipe]) {
+            assert_eq!(ran.status, 2, "{text:?}: {}", ran.err);
+            assert!(ran.err.contains("it is empty") && ran.err.contains("`{}`"), "{}", ran.err);
+        }
+        assert_eq!(names(), "node/box\nnode/mine\n", "{text:?}");
+    }
+    let dry = home.apply("{}\n", &["up", "--dry-run"]);
+    assert_eq!(dry.out, "scratch node box deleted (dry run)\n");
+    assert!(dry.err.contains("mine stays"), "{}", dry.err);
+    assert_eq!(names(), "node/box\nnode/mine\n");
+    home.apply("{}\n", &["up"]);
+    assert_eq!(names(), "node/mine\n");
+    // Where nothing runs, nothing is started for it.
+    let other = home.apply("scratch: [a]\n", &["up", "--dry-run", "--name", "other"]);
+    assert_eq!(other.out, "scratch node a created (dry run)\n");
+    assert_eq!(home.must(&["ls", "-o", "name"]), "default\n");
+    let flannel = home.run(&["flannel", "C0", "/dev/null"]);
+    assert!(flannel.status == 2 && flannel.err.contains("it is empty"), "{}", flannel.err);
+    let router = home.run(&["router", "-c", "/dev/null"]);
+    assert!(router.status == 2 && router.err.contains("router"), "{}", router.err);
+}
+
+#[test]
 fn what_inspect_prints_makes_the_same_again() {
     let home = Home::new();
     home.apply("scratch: [a, b]\nnumbers: {a: 7, b: 3}\n", &["up", "-d"]);

@@ -108,6 +108,16 @@ impl Emulator {
         }
     }
 
+    /// What an operation would do: the events that it would send, were nothing to fail.
+    ///
+    /// # Errors
+    /// Why it would be refused.
+    pub async fn preview(&self, operation: &Operation, owner: Owner) -> Result<Vec<Event>, Failure> {
+        let _turn = self.inner.changes.lock().await;
+        let before = self.state().view();
+        Ok(Planner::plan(before.clone(), operation, owner)?.events(&before))
+    }
+
     /// What there is.
     pub fn inventory(&self) -> Inventory {
         self.state().inventory(&self.inner.name)

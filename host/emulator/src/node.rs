@@ -210,7 +210,7 @@ impl Emulator {
         let node = Node { plan, place, netlink, role, _watch: watch };
         self.state().nodes.insert(name.clone(), Arc::new(node));
         steps.done(format!("node {name}"));
-        self.created(kind_word(&name), name.as_str());
+        self.created(name.kind().word(), name.as_str());
         Ok(())
     }
 
@@ -229,7 +229,7 @@ impl Emulator {
         node.iter().for_each(|node| self.inner.captures.end_in(&node.place.netns));
         let deleted = self.sandbox().delete_node(name).await.map_err(|error| failed(&error));
         if node.is_some() {
-            self.deleted(kind_word(name), name.as_str());
+            self.deleted(name.kind().word(), name.as_str());
         }
         released.and(left).and(deleted)
     }
@@ -342,13 +342,5 @@ fn remove_bridge(netlink: &Netlink) -> Result<(), KernelError> {
     match netlink.link("cni0")? {
         Some(bridge) => netlink.delete_link(bridge.index),
         None => Ok(()),
-    }
-}
-
-fn kind_word(name: &NodeName) -> &'static str {
-    match name.kind() {
-        NodeKind::Worker => "worker",
-        NodeKind::Etcd => "etcd node",
-        NodeKind::Scratch => "scratch node",
     }
 }

@@ -5,6 +5,7 @@
 
 mod apply;
 mod ingresses;
+mod preview;
 mod services;
 mod sites;
 #[cfg(test)]

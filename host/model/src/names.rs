@@ -103,6 +103,17 @@ pub enum NodeKind {
     Scratch,
 }
 
+impl NodeKind {
+    /// What a person calls such a node.
+    pub fn word(self) -> &'static str {
+        match self {
+            NodeKind::Worker => "worker",
+            NodeKind::Etcd => "etcd node",
+            NodeKind::Scratch => "scratch node",
+        }
+    }
+}
+
 /// A node: a worker `C0w1`, an etcd node `C0e1`, or a scratch node `box`. Ordered as people count: w2 before w10.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct NodeName(String);

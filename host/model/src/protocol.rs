@@ -55,6 +55,13 @@ pub enum Request {
         /// In whose name.
         owner: Owner,
     },
+    /// What a change would do, without doing it. Answered by the events that it would send, then `done` or `failed`.
+    Preview {
+        /// The change.
+        operation: Operation,
+        /// In whose name.
+        owner: Owner,
+    },
     /// What there is. Answered by `inventory`.
     Inspect,
     /// All events from now on, until the client ends the connection.

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use knetsim_emulator::plan::{Planner, View};
 use knetsim_model::protocol::{Reply, Request};
 use knetsim_model::topology::Topology;
-use knetsim_model::{Failure, Operation};
+use knetsim_model::{Event, Failure, Operation, Owner};
 use knetsim_sandbox::{BindMount, Limits, Options, StateFolder};
 
 use crate::control::client::Client;
@@ -19,6 +20,7 @@ Examples:
   knetsim up -d                              in the background
   knetsim up -d -t lab.yaml --name mine      what the file says, beside other sandboxes
   knetsim up -t lab.yaml                     where it runs already: makes it what the file says now
+  knetsim up --dry-run -t lab.yaml           what that would create, change and delete
   knetsim up --mount ~/site:/srv/site:ro     with a folder of yours inside
   knetsim up -t big.yaml --limit processes=20000 --limit memory=12G";
 
@@ -26,9 +28,13 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// What to make; left out, the course's two clusters of three workers; `-` is standard input
+    /// What to make; left out, the course's two clusters of three workers; `-` is standard input. A file that says
+    /// nothing is refused: `{}` stands for nothing at all
     #[arg(short, long, value_name = "FILE")]
     topology: Option<PathBuf>,
+    /// Only say what would be created, changed and deleted
+    #[arg(long)]
+    dry_run: bool,
     /// Leave it running in the background
     #[arg(short, long)]
     detach: bool,
@@ -51,6 +57,12 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     let name = name.unwrap_or(sandboxes::DEFAULT);
     if StateFolder::running(&StateFolder::base()?)?.iter().any(|running| running == name) {
         return change(name, &args, file);
+    }
+    if args.dry_run {
+        let apply = Operation::Apply { topology: file.unwrap_or_else(Topology::course) };
+        let nothing = View::default();
+        let events = Planner::plan(nothing.clone(), &apply, Owner::File)?.events(&nothing);
+        return would(&events);
     }
     let detach = args.detach;
     let fresh = Fresh::launch(&options(name, args)?)?;
@@ -120,6 +132,23 @@ fn options(name: &str, args: Args) -> anyhow::Result<Options> {
     Ok(Options { name, detached, limits, mounts, programs, plugins, ..Options::default() })
 }
 
+/// Prints what would happen.
+fn would(events: &[Event]) -> anyhow::Result<u8> {
+    let mut lines = String::new();
+    for event in events {
+        match progress::outcome(event) {
+            Some(outcome) => lines.push_str(&format!("{outcome} (dry run)\n")),
+            None => progress::report(event),
+        }
+    }
+    if lines.is_empty() {
+        output::say(format_args!("nothing would be created, changed or deleted"));
+        return Ok(0);
+    }
+    output::print(&lines)?;
+    Ok(0)
+}
+
 /// Makes what the topology says, and says what came of it.
 async fn bring_up(mut client: Client, topology: Topology, running: bool) -> anyhow::Result<()> {
     let progress = Progress::begin("starting", running);
@@ -165,6 +194,12 @@ fn change(name: &str, args: &Args, topology: Option<Topology>) -> anyhow::Result
         let message =
             format!("sandbox {name} is running; --mount, --limit and their like need a new one: `knetsim down` first");
         return Err(Failure::invalid(message).into());
+    }
+    if args.dry_run {
+        let mut events = Vec::new();
+        let apply = Operation::Apply { topology };
+        sandboxes::talk(Some(name), async |mut client| client.preview(apply, |event| events.push(event)).await)?;
+        return would(&events);
     }
     sandboxes::talk(Some(name), async |client| bring_up(client, topology, true).await)?;
     Ok(0)

@@ -61,14 +61,22 @@ impl Client {
     }
 
     /// Makes a change in the person's name.
-    pub(crate) async fn submit(&mut self, operation: Operation, mut on_event: impl FnMut(Event)) -> anyhow::Result<()> {
+    pub(crate) async fn submit(&mut self, operation: Operation, on_event: impl FnMut(Event)) -> anyhow::Result<()> {
+        self.events(Request::Submit { operation, owner: Owner::User }, on_event).await
+    }
+
+    /// What such a change would do.
+    pub(crate) async fn preview(&mut self, operation: Operation, on_event: impl FnMut(Event)) -> anyhow::Result<()> {
+        self.events(Request::Preview { operation, owner: Owner::User }, on_event).await
+    }
+
+    async fn events(&mut self, request: Request, mut on_event: impl FnMut(Event)) -> anyhow::Result<()> {
         let each = |reply, _| {
             if let Reply::Event(event) = reply {
                 on_event(event);
             }
         };
-        let _done = self.ask(Request::Submit { operation, owner: Owner::User }, each).await?;
-        Ok(())
+        self.ask(request, each).await.map(drop)
     }
 
     /// What there is.

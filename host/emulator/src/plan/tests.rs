@@ -1,7 +1,7 @@
 use super::*;
-use knetsim_model::InterfaceRef;
 use knetsim_model::interconnect::{LinkSpec, ListenerSpec, Token};
 use knetsim_model::topology::Topology;
+use knetsim_model::{Event, InterfaceRef};
 use proptest::prelude::*;
 
 fn topology(text: &str) -> Topology {
@@ -413,4 +413,55 @@ fn a_token_is_redeemed_once_and_in_time() {
     let view = done(view, plan);
     let view = done(view.clone(), user(&view, Operation::DeleteLink { link: "C1.c0".parse().unwrap() }).unwrap());
     assert_eq!(code(link(&view, "C0", "5")), Code::Exists);
+}
+
+/// What a file would do, one line each.
+fn preview(view: &View, text: &str) -> Vec<String> {
+    let line = |event| match event {
+        Event::Created { kind, name } => format!("+ {kind} {name}"),
+        Event::Changed { kind, name } => format!("~ {kind} {name}"),
+        Event::Deleted { kind, name } => format!("- {kind} {name}"),
+        other => format!("{other:?}"),
+    };
+    apply(view, text).unwrap().events(view).into_iter().map(line).collect()
+}
+
+#[test]
+fn a_preview_names_all_that_would_become_another() {
+    let file = r#"{"clusters":{"C0":{"workers":1,"containers":{"c1":{"worker":"C0w1"}},
+        "services":{"web":{"ports":[{"port":80}],"endpoints":["c1"]}},
+        "ingresses":{"shop":{"worker":"C0w1","port":8001,"default":"web:80"}},
+        "connectors":{"a":{"routing_key":"a","container":"c1","port":80}}},
+      "C1":{"workers":1,"links":{"c0":{"to":"C0"}},"listeners":{"a":{"routing_key":"a","port":1028}}}}}"#;
+    let view = View::default();
+    let first = preview(&view, file);
+    for line in [
+        "+ cluster C0",
+        "+ etcd node C0e1",
+        "+ worker C0w1",
+        "+ container C0w1.c1",
+        "+ service C0.web",
+        "+ site C1",
+        "+ link C1.c0",
+        "+ listener C1.a",
+        "+ connector C0.a",
+        "+ ingress C0.shop",
+    ] {
+        assert!(first.contains(&line.to_owned()), "{line} of {first:?}");
+    }
+    let view = done(view.clone(), apply(&view, file).unwrap());
+    assert_eq!(preview(&view, file), Vec::<String>::new());
+    let anew = r#""C0":{"flannel":{"Network":"12.0.0.0/8","Backend":{"Type":"vxlan"}},"#;
+    for (from, to, expected) in [
+        ("1028", "1029", &["~ listener C1.a"][..]),
+        (r#""to":"C0""#, r#""to":"C0","cost":3"#, &["~ link C1.c0"]),
+        (r#","listeners":{"a":{"routing_key":"a","port":1028}}"#, "", &["- listener C1.a"]),
+        ("8001", "8002", &["- ingress C0.shop", "+ ingress C0.shop"]),
+        (r#""port":80}]"#, r#""port":80,"target":8000}]"#, &["~ service C0.web"]),
+        (r#""c1":{"worker":"C0w1"}"#, r#""c1":{"worker":"C0w1","labels":{"a":"b"}}"#, &["~ container C0w1.c1"]),
+        (r#""C0":{"#, anew, &["- container C0w1.c1", "~ cluster C0", "+ container C0w1.c1"]),
+    ] {
+        assert!(file.contains(from), "{from}");
+        assert_eq!(preview(&view, &file.replacen(from, to, 1)), expected, "{to}");
+    }
 }
