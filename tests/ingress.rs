@@ -2,6 +2,9 @@
 //! and the whole scene of the course.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are parts of tests")]
 
+#[path = "ingress/objects.rs"]
+mod objects;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -185,57 +188,6 @@ fn requests_are_led_by_host_and_path() {
 }
 
 #[test]
-fn a_kubernetes_object_is_an_ingress_too() {
-    let scene = Scene::up(SERVED);
-    scene.listening(&["C0.b1", "C0.b2"]);
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("ingress.yaml");
-    let create = ["create", "ingress", "--worker", "C0w1", "--port", "8001", "-f", file.to_str().unwrap()];
-    let write = |text: &str| std::fs::write(&file, text).unwrap();
-    let object = r#"
-apiVersion: networking.k8s.io/v1
-kind: Ingress
-metadata:
-  name: web
-  annotations:
-    nginx.ingress.kubernetes.io/rewrite-target: /$2
-spec:
-  rules:
-    - http:
-        paths:
-          - path: /svc1(/|$)(.*)
-            pathType: ImplementationSpecific
-            backend: { service: { name: a, port: { number: 80 } } }
-    - host: shop.example
-      http:
-        paths:
-          - path: /two(/|$)(.*)
-            pathType: ImplementationSpecific
-            backend: { service: { name: b, port: { number: 80 } } }
-"#;
-    write(&object.replace("name: b", "name: none"));
-    assert!(scene.knetsim.fails(3, &create).contains("none"));
-    write(&object.replace("kind: Ingress", "kind: Service"));
-    let wrong = scene.knetsim.fails(2, &create);
-    assert!(wrong.contains("kind: Ingress") && wrong.contains("Service"), "{wrong}");
-    write(object);
-    scene.ok(&create);
-    assert_eq!(scene.led("x", "/svc1/one"), "B1 /one");
-    assert_eq!(scene.led("shop.example", "/two"), "B2 /");
-    assert_eq!(scene.led("x", "/two"), "404");
-    // A target without groups takes the place of the whole path.
-    write(
-        &object
-            .replace("target: /$2", "target: /all")
-            .replace("(/|$)(.*)", "")
-            .replace("ImplementationSpecific", "Prefix"),
-    );
-    scene.ok(&[&create[..], &["--replace"]].concat());
-    assert_eq!(scene.led("x", "/svc1/one"), "B1 /all");
-    assert!(scene.ok(&["inspect", "-o", "name"]).contains("C0.web"));
-}
-
-#[test]
 fn limits_hold_and_what_goes_wrong_is_said() {
     let scene =
         served(r#"{ worker: C0w1, port: 8001, timeout: 1, max_body: 10, paths: [{ path: /a, backend: "a:80" }] }"#);
@@ -285,6 +237,40 @@ fn a_change_under_load_loses_no_request() {
     println!("{said} the slowest command took {asked:?}");
     let seen: std::collections::BTreeMap<String, u64> = serde_json::from_str(&said).unwrap();
     assert!(seen.len() == 2 && seen["B1"] > 0 && seen["B2"] > 0, "{said}");
+}
+
+#[test]
+fn a_dry_run_says_what_happens() {
+    let ingress = "    ingresses:\n      web: { worker: C0w1, port: 8001, paths: [{ path: /a, backend: \"a:80\" }] }\n";
+    let scene = Scene::up(&format!("{SERVED}{ingress}"));
+    let changed = SERVED.replace("b2: {", "b3: {").replace("endpoints: [b2]", "endpoints: [b3]");
+    for (text, expected) in [
+        // A service and what leads to it, at another address; a container less and one more.
+        (
+            format!("{changed}{}", ingress.replace("/a", "/b")).replace("100.64.10.1", "100.64.10.3"),
+            "container C0w1.b3 created\ncontainer C0w2.b2 deleted\ningress C0.web changed\nservice C0.a changed\nservice C0.b changed",
+        ),
+        (SERVED.replace("workers: 2", "workers: 3"), "ingress"),
+        ("{}".to_owned(), "cluster C0 deleted"),
+    ] {
+        let text = text.replace("b3: { worker: C0w2", "b3: { worker: C0w1");
+        let file = scene.knetsim.state().with_file_name("changed.yaml");
+        std::fs::write(&file, text).unwrap();
+        let file = file.to_str().unwrap();
+        let before = scene.ok(&["inspect", "-o", "yaml"]);
+        let lines = |text: &str| {
+            let mut lines: Vec<_> = text.lines().map(|line| line.trim_end_matches(" (dry run)").to_owned()).collect();
+            lines.retain(|line| ["created", "changed", "deleted"].iter().any(|end| line.ends_with(end)));
+            lines.sort();
+            lines
+        };
+        let dry = lines(&scene.ok(&["up", "--dry-run", "-t", file]));
+        assert_eq!(scene.ok(&["inspect", "-o", "yaml"]), before, "nothing is done");
+        let done = scene.knetsim.run(&["up", "-d", "-t", file]);
+        assert_eq!(lines(&String::from_utf8_lossy(&done.stderr)), dry);
+        assert!(dry.join("\n").contains(expected), "{dry:#?}");
+        assert_eq!(scene.ok(&["up", "--dry-run", "-t", file]), "", "it is as the file says");
+    }
 }
 
 #[test]

@@ -108,6 +108,13 @@ impl IngressOptions {
         self.entry(path.into(), "exact", backend.to_string())
     }
 
+    /// Requests for what that regular expression finds, whatever the case of letters, go to that backend; the longest
+    /// expression is tried first. `$1` to `$9` of a rewrite are its groups.
+    #[must_use]
+    pub fn regex(self, path: impl Into<String>, backend: impl fmt::Display) -> Self {
+        self.entry(path.into(), "regex", backend.to_string())
+    }
+
     fn entry(mut self, path: String, path_type: &str, backend: String) -> Self {
         let path_type = path_type.to_owned();
         self.spec.paths.push(IngressPath { host: None, path, path_type, backend, rewrite: None, drop_rest: false });

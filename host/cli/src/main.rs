@@ -17,6 +17,7 @@ mod interrupts;
 mod lab_file;
 mod labs;
 mod learn;
+mod manifest;
 mod output;
 mod progress;
 mod relay;

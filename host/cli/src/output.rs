@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Context;
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table};
+use knetsim_lab::is_plain;
 use knetsim_model::{advice, chain};
 use serde::Serialize;
 
@@ -73,8 +74,10 @@ pub(crate) fn error(error: &anyhow::Error) {
     }
 }
 
-/// Something a person should know.
+/// Something a person should know. What daemons, labs and files said may be part of it: nothing of that speaks to the
+/// terminal.
 pub(crate) fn warning(message: &str) {
+    let message: String = message.chars().filter(|&c| is_plain(c) || c == '\n').collect();
     say(format_args!("{YELLOW}warning:{YELLOW:#} {message}"));
 }
 

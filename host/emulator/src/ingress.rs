@@ -115,7 +115,9 @@ impl Emulator {
 fn failed(plan: &IngressPlan, error: &IngressError) -> Failure {
     let doing = format!("ingress {} on {}", plan.reference(), plan.spec.worker);
     match error {
-        IngressError::Refused(_) => Failure { code: Code::Invalid, ..Failure::failed(doing, error) },
+        IngressError::Refused(_) | IngressError::Expression { .. } => {
+            Failure { code: Code::Invalid, ..Failure::failed(doing, error) }
+        }
         _ => Failure::failed(doing, error),
     }
 }

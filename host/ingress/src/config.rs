@@ -1,7 +1,8 @@
 //! nginx's configuration for an ingress: pure, from typed values that were validated.
 //!
 //! Kubernetes compares the host first, then the path; nginx does the same by `server` and `location`. A host's request
-//! that none of its paths match goes to the default backend, not to the paths of no host.
+//! that none of its paths match goes to the default backend, not to the paths of no host. Regular expressions are
+//! written as ingress-nginx writes them: `location ~* "^..."`, the longest first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -87,20 +88,21 @@ pub fn write(name: &IngressName, spec: &IngressSpec, backends: &Backends, genera
     text
 }
 
-/// The locations of a host, and what is done there, by what they match.
+/// The locations of a host, and what is done there, in the order in which nginx tries regular expressions.
 fn locations<'a>(
-    paths: impl Iterator<Item = &'a IngressPath> + Clone,
+    paths: impl Iterator<Item = &'a IngressPath>,
     backends: &Backends,
     default: Option<&Backend>,
-) -> BTreeMap<String, String> {
+) -> Vec<(String, String)> {
     let pass = |backend: &Backend, path: &str| {
         let address = backends.get(backend).map_or_else(String::new, ToString::to_string);
         format!("proxy_pass \"http://{address}{path}\"")
     };
     let everything = default.map_or_else(|| "return 404".to_owned(), |backend| pass(backend, ""));
     let mut found = BTreeMap::from([("/".to_owned(), everything)]);
-    let (prefixes, exact): (Vec<_>, Vec<_>) = paths.partition(|path| path.path_type == PathType::Prefix);
-    for path in prefixes {
+    let paths: Vec<_> = paths.collect();
+    let of = |path_type| paths.iter().filter(move |path| path.path_type == path_type);
+    for path in of(PathType::Prefix) {
         // nginx compares letter by letter, so the slash belongs to it; the path without it is another location.
         let (whole, below) = match path.rewrite.as_deref() {
             None => (String::new(), String::new()),
@@ -120,11 +122,24 @@ fn locations<'a>(
         }
     }
     // After the prefixes: where both are the same path, this one counts.
-    for path in exact {
+    for path in of(PathType::Exact) {
         let rewrite = path.rewrite.as_deref().unwrap_or_default();
         found.insert(format!("= \"{}\"", path.path), pass(&path.backend, rewrite));
     }
-    found
+    let mut expressions: Vec<_> = of(PathType::Regex).collect();
+    expressions.sort_by(|one, other| (other.path.len(), &other.path).cmp(&(one.path.len(), &one.path)));
+    let expressions = expressions.into_iter().map(|path| {
+        let (expression, to) = (quoted(&path.path), pass(&path.backend, ""));
+        // The same expression once more: its groups are those of the location's, whatever came between.
+        let rewrite = path.rewrite.as_ref().map(|target| format!("rewrite \"(?i){expression}\" \"{target}\" break; "));
+        (format!("~* \"^{expression}\""), format!("{}{to}", rewrite.unwrap_or_default()))
+    });
+    found.into_iter().chain(expressions).collect()
+}
+
+/// What stands between quotes for that text: nginx takes a backslash away before another one and before a quote.
+fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 #[cfg(test)]
@@ -257,6 +272,107 @@ mod tests {
         assert_eq!(goes_to(&written(&whole), "x", "/a/1"), "rewrite ^ \"/x;y\" break; 1:80");
         let root = written(&spec(&["/=10.0.0.1:80/x"], &[], None));
         assert_eq!(goes_to(&root, "x", "/1"), "1:80/x/");
+    }
+
+    fn expressions(paths: &[&str]) -> IngressSpec {
+        let regex = |text: &&str| IngressPath { path_type: PathType::Regex, ..text.parse().unwrap() };
+        let paths = paths.iter().map(regex).collect();
+        IngressSpec { paths, ..spec(&[], &[], None) }
+    }
+
+    #[test]
+    fn regular_expressions_are_tried_from_the_longest_on() {
+        let text = written(&expressions(&["/=10.0.0.1:80", "/a/(.*)=10.0.0.2:80/$1", "/b/[0-9]+=10.0.0.3:80"]));
+        let found: Vec<_> = text.lines().filter_map(|line| line.trim().strip_prefix("location ~* ")).collect();
+        let expected = [
+            r#""^/b/[0-9]+" { proxy_pass "http://100.64.0.3:80"; }"#,
+            r#""^/a/(.*)" { rewrite "(?i)/a/(.*)" "/$1" break; proxy_pass "http://100.64.0.2:80"; }"#,
+            r#""^/" { proxy_pass "http://100.64.0.1:80"; }"#,
+        ];
+        assert_eq!(found, expected);
+    }
+
+    /// The words of a configuration as nginx reads them (ngx_conf_read_token): in quotes a backslash goes before quotes,
+    /// backslashes, `t`, `r` and `n`.
+    fn tokens(text: &str) -> Vec<String> {
+        let (mut found, mut letters) = (Vec::new(), text.chars().peekable());
+        while let Some(first) = letters.next() {
+            match first {
+                ';' | '{' | '}' => found.push(first.to_string()),
+                '#' => while letters.next_if(|c| *c != '\n').is_some() {},
+                quote @ ('"' | '\'') => {
+                    let mut word = String::from("q:");
+                    while let Some(c) = letters.next().filter(|c| *c != quote) {
+                        let escaped = |c: &char| matches!(c, '"' | '\'' | '\\' | 't' | 'r' | 'n');
+                        let next = if c == '\\' { letters.peek().copied() } else { None };
+                        word.push(c);
+                        match next {
+                            Some(next) if escaped(&next) => {
+                                word.pop();
+                                word.push(if next.is_alphabetic() { '\n' } else { next });
+                                letters.next();
+                            }
+                            Some(next) => {
+                                word.push(next);
+                                letters.next();
+                            }
+                            None => {}
+                        }
+                    }
+                    found.push(word);
+                }
+                space if space.is_whitespace() => {}
+                _ => {
+                    let mut word = first.to_string();
+                    while let Some(c) = letters.next_if(|c| !c.is_whitespace() && !";{".contains(*c)) {
+                        word.push(c);
+                    }
+                    found.push(word);
+                }
+            }
+        }
+        found
+    }
+
+    proptest::proptest! {
+        /// Whatever is taken as a path and a rewrite stays one word of the configuration, and adds no other.
+        #[test]
+        fn nothing_leads_out_of_its_quotes(
+            path in "/[ -~]{0,12}",
+            wild in "\\PC{0,8}[\"';{}$\\\\\n\u{0}#]{0,4}",
+            target in "[/$][ -~]{0,8}",
+            kind in 0..3,
+        ) {
+            let path_type = [PathType::Prefix, PathType::Exact, PathType::Regex][kind as usize];
+            let harmless = tokens(&written(&IngressSpec {
+                paths: vec![IngressPath { path_type, rewrite: Some("/x".into()), ..path_of("/a") }],
+                ..spec(&[], &[], None)
+            }));
+            for (path, target) in [(path.clone(), target.clone()), (format!("/{wild}"), target), (path, format!("/{wild}"))] {
+                let one = IngressPath { path: path.clone(), path_type, rewrite: Some(target.clone()), ..path_of("/a") };
+                let spec = IngressSpec { paths: vec![one], ..spec(&[], &[], None) };
+                if spec.validate().is_err() {
+                    continue;
+                }
+                let found = tokens(&written(&spec));
+                // The path `/` needs no location of its own.
+                if path.len() > 1 {
+                    let bare = |words: &[String]| -> Vec<_> {
+                        words.iter().filter(|word| !word.starts_with("q:")).cloned().collect()
+                    };
+                    proptest::prop_assert_eq!(bare(&found), bare(&harmless), "{:?} {:?}", path, target);
+                }
+                if path_type == PathType::Regex {
+                    for word in [format!("q:^{path}"), format!("q:(?i){path}"), format!("q:{target}")] {
+                        proptest::prop_assert!(found.contains(&word), "{word:?}: {found:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    fn path_of(path: &str) -> IngressPath {
+        format!("{path}=10.0.0.1:80").parse().unwrap()
     }
 
     #[test]

@@ -17,6 +17,14 @@ pub enum IngressError {
     /// `nginx -t` does not accept its configuration.
     #[error("nginx refuses its configuration: {0}")]
     Refused(String),
+    /// `nginx -t` does not accept one of its regular expressions.
+    #[error("path `{path}`: nginx refuses the regular expression: {why}")]
+    Expression {
+        /// Which.
+        path: String,
+        /// nginx's own words.
+        why: String,
+    },
     /// A file of the node's can't be read or written.
     #[error("{path} on its worker")]
     File {

@@ -28,8 +28,8 @@ const READY: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(2);
 /// How long its old process may take to leave its port to the new one. By itself it takes 0.1 s.
 const HAND_OVER: Duration = Duration::from_secs(5);
-/// How much of what `nginx -t` says an error cites, in bytes.
-const WORDS: u64 = 1024;
+/// How much of what `nginx -t` says an error cites, in bytes: more than the longest path.
+const WORDS: u64 = 4096;
 
 /// How many connections it is asked by at the same time.
 const AT_ONCE: usize = 8;
@@ -249,10 +249,21 @@ impl Place<'_> {
             let words = files::read_end(self.files, self.path(VERDICT), WORDS).unwrap_or_default();
             let words = String::from_utf8_lossy(&words);
             let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-            return Err(IngressError::Refused(if words.is_empty() { exit.to_string() } else { words }));
+            return Err(refused(if words.is_empty() { exit.to_string() } else { words }));
         }
         self.files.rename(self.path(OFFER), self.files, self.path(FILE)).map_err(file(self.path(FILE)))
     }
+}
+
+/// What `nginx -t` says, by the regular expression that it is about, where it is about one:
+/// `pcre2_compile() failed: missing closing parenthesis in "^/a(" at "" in /...:44`.
+fn refused(words: String) -> IngressError {
+    let expression = words.split_once("_compile() failed: ").and_then(|(_, rest)| {
+        let (why, rest) = rest.split_once(" in \"^")?;
+        let end = rest.rfind("\" at \"").or_else(|| rest.rfind("\" in /")).unwrap_or(rest.len());
+        Some(IngressError::Expression { path: rest.get(..end)?.to_owned(), why: why.to_owned() })
+    });
+    expression.unwrap_or(IngressError::Refused(words))
 }
 
 fn file(path: impl Into<String>) -> impl FnOnce(std::io::Error) -> IngressError {
@@ -300,4 +311,26 @@ fn configuration(answer: &str) -> Option<(u64, i32)> {
     let length: usize = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")?.parse().ok())?;
     let (generation, pid) = body.get(..length)?.split_once(' ')?;
     Some((generation.parse().ok()?, pid.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nginx_says_which_expression_it_refuses() {
+        for (words, said) in [
+            (
+                "nginx: [emerg] pcre2_compile() failed: missing closing parenthesis in \"^/a(\" in /x/nginx.conf.new:44",
+                "path `/a(`: nginx refuses the regular expression: missing closing parenthesis",
+            ),
+            (
+                "nginx: [emerg] pcre2_compile() failed: quantifier does not follow a repeatable item in \"^/+\" at \"+\" in /x:4",
+                "path `/+`: nginx refuses the regular expression: quantifier does not follow a repeatable item",
+            ),
+            ("nginx: [emerg] x", "nginx refuses its configuration: nginx: [emerg] x"),
+        ] {
+            assert_eq!(refused(words.to_owned()).to_string(), said);
+        }
+    }
 }

@@ -8,6 +8,7 @@
 //!     - { path: /svc1, backend: "100.64.11.1:8000" }
 //!     - { path: /health, type: exact, backend: "web:80" }
 //!     - { host: "*.shop.example", path: /api, backend: "api:80", rewrite: / }
+//!     - { host: old.example, path: "/users/([0-9]+)", type: regex, backend: "web:80", rewrite: /people/$1 }
 //!   default: "web:80"
 //! ```
 //!
@@ -35,7 +36,8 @@ pub struct IngressSpec {
     /// The port that it is asked at, of every address of the worker, 1 to 65535.
     #[schemars(range(min = 1))]
     pub port: u16,
-    /// Which requests go where. Of several that match, the longest path counts, and `exact` before `prefix`.
+    /// Which requests go where. Of several that match, the longest path counts, and `exact` before `prefix`. The paths of
+    /// one host are all `regex`, or none of them is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<IngressPath>,
     /// Where requests go that no path matches; left out, they are answered by 404.
@@ -62,14 +64,15 @@ pub struct IngressPath {
     /// that no other entry names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Host>,
-    /// The path that is asked for, without escapes: `/svc1`.
+    /// The path that is asked for, without escapes: `/svc1`. For `regex`, a regular expression that begins with `/`.
     pub path: String,
-    /// Whether it is the whole path, or its beginning; left out, its beginning.
+    /// Whether it is the whole path, or its beginning, or a regular expression; left out, its beginning.
     #[serde(default, rename = "type", skip_serializing_if = "PathType::is_prefix")]
     pub path_type: PathType,
     /// Where the requests go.
     pub backend: Backend,
-    /// What the backend sees in place of the path: with `/`, a request for /svc1/a becomes one for /a.
+    /// What the backend sees in place of the path: with `/`, a request for /svc1/a becomes one for /a. For `regex` it
+    /// takes the place of all that was asked for, and `$1` to `$9` are the expression's groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<String>,
     /// Whether what stands behind `path` is dropped: with `rewrite: /`, a request for /svc1/a becomes one for /, too.
@@ -86,6 +89,9 @@ pub enum PathType {
     Prefix,
     /// All of it: `/a` does not match /a/.
     Exact,
+    /// A regular expression that nginx tries from the beginning of the path on, whatever the case of letters. The first
+    /// that matches counts; longer ones are tried first. So ingress-nginx has it.
+    Regex,
 }
 
 impl PathType {
@@ -238,6 +244,20 @@ impl IngressPath {
         self.path.strip_suffix('/').unwrap_or(&self.path)
     }
 
+    /// Whether its path and its rewrite can be written into nginx's configuration and mean what they say.
+    fn check(&self) -> Result<(), String> {
+        match self.path_type {
+            PathType::Prefix | PathType::Exact => {
+                check_path(&self.path)?;
+                self.rewrite.as_deref().map_or(Ok(()), check_path)
+            }
+            PathType::Regex => {
+                check_regex(&self.path)?;
+                self.rewrite.as_deref().map_or(Ok(()), check_target)
+            }
+        }
+    }
+
     /// What no two paths of an ingress may share.
     fn identity(&self) -> (Option<&Host>, PathType, &str) {
         let path = if self.path_type.is_prefix() { self.prefix() } else { &self.path };
@@ -264,15 +284,22 @@ impl IngressSpec {
         }
         let mut seen = BTreeSet::new();
         for path in &self.paths {
-            check_path(&path.path)?;
-            path.rewrite.as_deref().map_or(Ok(()), check_path)?;
-            if path.drop_rest && (path.rewrite.is_none() || path.path_type == PathType::Exact) {
+            path.check()?;
+            if path.drop_rest && (path.rewrite.is_none() || path.path_type != PathType::Prefix) {
                 let what = "its drop_rest is for a prefix with a rewrite";
                 return Err(format!("path {}: {what}: give it both, or leave it out", path.path));
             }
+            let of_host = || path.host.as_ref().map(|host| format!(" of host {host}")).unwrap_or_default();
             if !seen.insert(path.identity()) {
-                let host = path.host.as_ref().map(|host| format!(" of host {host}")).unwrap_or_default();
-                return Err(format!("its path {}{host} is there twice", path.path));
+                return Err(format!("its path {}{} is there twice", path.path, of_host()));
+            }
+            let mut others = self.paths.iter().filter(|other| other.host == path.host);
+            if path.path_type == PathType::Regex
+                && let Some(other) = others.find(|other| other.path_type != PathType::Regex)
+            {
+                let (path, other, host) = (&path.path, &other.path, of_host());
+                let words = "nginx would ask all regular expressions first";
+                return Err(format!("its paths {path} and {other}{host} are a regular expression and none: {words}"));
             }
         }
         for (seconds, what, most) in
@@ -289,13 +316,16 @@ impl IngressSpec {
     }
 }
 
+/// The longest path, in bytes.
+const LONGEST: usize = 1024;
+
 /// A path as Kubernetes takes it. What could mean something else to whom it is passed on is refused: escapes, because
 /// paths are compared without them, and whatever nginx's configuration gives a meaning.
 fn check_path(path: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~!&'()*+,;=:@".contains(c);
     let why = if !path.starts_with('/') {
         "it begins with no `/`"
-    } else if path.len() > 1024 {
+    } else if path.len() > LONGEST {
         "it is longer than 1024 bytes"
     } else if !path.chars().all(plain) {
         "take letters, digits and -._~!&'()*+,;=:@ between its slashes"
@@ -304,7 +334,45 @@ fn check_path(path: &str) -> Result<(), String> {
     } else {
         return Ok(());
     };
-    Err(format!("`{}` is no path of it: {why}", path.escape_debug().take(80).collect::<String>()))
+    Err(format!("`{}` is no path of it: {why}", shown(path)))
+}
+
+/// A regular expression. Whether it is right, nginx says; it stands in quotes, out of which no printable character leads.
+fn check_regex(path: &str) -> Result<(), String> {
+    let why = if !path.starts_with('/') {
+        "it begins with no `/`"
+    } else if path.len() > LONGEST {
+        "it is longer than 1024 bytes"
+    } else if !path.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+        "take what can be printed in ASCII"
+    } else {
+        return Ok(());
+    };
+    Err(format!("`{}` is no regular expression of it: {why}", shown(path)))
+}
+
+/// What takes the place of a path that a regular expression matched, in the characters that ingress-nginx takes. A `$`
+/// that stands for a variable of nginx's is refused.
+fn check_target(target: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~:$".contains(c);
+    let group = |rest: &str| rest.starts_with(|c: char| matches!(c, '1'..='9'));
+    let why = if !target.starts_with(['/', '$']) {
+        "it begins with neither `/` nor a group"
+    } else if target.len() > LONGEST {
+        "it is longer than 1024 bytes"
+    } else if !target.chars().all(plain) {
+        "take letters, digits and -._~: between its slashes"
+    } else if !target.split('$').skip(1).all(group) {
+        "behind a `$` stands the number of a group, 1 to 9: nginx's variables are not to be had"
+    } else {
+        return Ok(());
+    };
+    Err(format!("`{}` is no rewrite of a regular expression: {why}", shown(target)))
+}
+
+/// Text of somebody else's in a message: cut, and without what would move a terminal's cursor.
+pub(crate) fn shown(text: &str) -> String {
+    text.escape_debug().take(120).collect()
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ pub struct BadText {
 }
 
 pub(crate) fn bad(given: &str, form: &'static str) -> BadText {
-    BadText { given: given.chars().take(80).collect(), form }
+    BadText { given: given.escape_debug().take(80).collect(), form }
 }
 
 impl fmt::Display for Endpoint {

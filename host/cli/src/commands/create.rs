@@ -10,7 +10,7 @@ use knetsim_model::service::{Endpoint, Layout, ServicePort, ServiceSpec};
 use knetsim_model::{ClusterName, ContainerRef, Failure, IngressRef, NodeName, Operation, ServiceRef};
 
 use super::interconnect;
-use crate::{commands::submit, completion, topology};
+use crate::{commands::submit, completion, manifest, topology};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -133,7 +133,7 @@ struct Ingress {
     /// A Kubernetes Ingress object in YAML or JSON, which says the paths and, by ingress-nginx's annotations, timeouts
     /// and limits; - reads standard input
     #[arg(short, long, value_name = "FILE",
-          conflicts_with_all = ["paths", "exact", "default", "connect_timeout", "timeout", "max_body"])]
+          conflicts_with_all = ["paths", "exact", "regex", "default", "connect_timeout", "timeout", "max_body"])]
     file: Option<PathBuf>,
     /// The worker that it runs on
     #[arg(short, long, value_name = "WORKER", add = completion::nodes())]
@@ -143,11 +143,15 @@ struct Ingress {
     port: u16,
     /// Requests for that path, or below it, go to that service or address. With a path behind, such as /svc1=web:80/,
     /// it stands in place of the path that was asked for
-    #[arg(long = "path", value_name = "[HOST]PATH=BACKEND:PORT[PATH]", required_unless_present_any = ["exact", "default", "file"])]
+    #[arg(long = "path", value_name = "[HOST]PATH=BACKEND:PORT[PATH]", required_unless_present_any = ["exact", "regex", "default", "file"])]
     paths: Vec<IngressPath>,
     /// The same for that path alone, not below it
     #[arg(long, value_name = "[HOST]PATH=BACKEND:PORT[PATH]")]
     exact: Vec<IngressPath>,
+    /// The same for what that regular expression finds, whatever the case of letters; the longest is tried first. $1 to
+    /// $9 in the path behind, such as /users/(.*)=web:80/$1, are its groups
+    #[arg(long, value_name = "[HOST]PATTERN=BACKEND:PORT[PATH]")]
+    regex: Vec<IngressPath>,
     /// Where all other requests go; left out, they are answered by 404
     #[arg(long, value_name = "BACKEND:PORT")]
     default: Option<Backend>,
@@ -174,6 +178,7 @@ impl Ingress {
             port,
             mut paths,
             exact,
+            regex,
             default,
             connect_timeout,
             timeout,
@@ -182,15 +187,15 @@ impl Ingress {
         } = self;
         let (name, spec) = match file {
             None => {
-                paths.extend(exact.into_iter().map(|path| IngressPath { path_type: PathType::Exact, ..path }));
+                for (more, path_type) in [(exact, PathType::Exact), (regex, PathType::Regex)] {
+                    paths.extend(more.into_iter().map(|path| IngressPath { path_type, ..path }));
+                }
                 (None, IngressSpec { worker, port, paths, default, connect_timeout, timeout, max_body })
             }
             Some(file) => {
-                let object: IngressManifest = topology::read_yaml(&file, MANIFEST)?;
+                let object: IngressManifest = topology::read_yaml(&file, manifest::HINT)?;
                 let name = worker.cluster().map(|cluster| IngressRef { cluster, name: object.name().clone() });
-                let spec = object.into_spec(worker, port);
-                let wrong = |why| Failure::invalid(format!("{}: {why}", topology::name_of(&file)));
-                (name, spec.map_err(wrong)?)
+                (name, manifest::translate(&topology::name_of(&file), object, worker, port)?)
             }
         };
         let unnamed =
@@ -199,9 +204,6 @@ impl Ingress {
         Ok(Operation::CreateIngress { ingress, spec, replace })
     }
 }
-
-/// What to do about an error in a Kubernetes object.
-const MANIFEST: &str = "the file holds one object: `kind: Ingress`, `apiVersion: networking.k8s.io/v1`";
 
 pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     let operations = match args.what {

@@ -199,6 +199,7 @@ fn ingress_row(ingress: &IngressInfo, wide: bool) -> Vec<String> {
     let path = |path: &IngressPath| match path.path_type {
         PathType::Prefix => path.to_string(),
         PathType::Exact => format!("{path} (exact)"),
+        PathType::Regex => format!("{path} (regex)"),
     };
     let default = spec.default.iter().map(|backend| format!("*={backend}"));
     let mut row = vec![format!("{}.{}", ingress.cluster, ingress.name), spec.worker.to_string()];

@@ -100,8 +100,9 @@ impl TryFrom<types::IngressPath> for IngressPath {
         let path_type = match path.path_type.as_str() {
             "prefix" => PathType::Prefix,
             "exact" => PathType::Exact,
+            "regex" => PathType::Regex,
             other => {
-                let words = format!("`{}` is no type of a path: prefix or exact", other.escape_debug());
+                let words = format!("`{}` is no type of a path: prefix, exact or regex", other.escape_debug());
                 return Err(Failure::invalid(words));
             }
         };
@@ -117,6 +118,7 @@ impl From<IngressPath> for types::IngressPath {
         let path_type = match path.path_type {
             PathType::Prefix => "prefix",
             PathType::Exact => "exact",
+            PathType::Regex => "regex",
         };
         types::IngressPath {
             host: path.host.map(|host| host.to_string()),

@@ -1,0 +1,210 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// What the documentation says becomes of each field and annotation.
+const DOCUMENTED: &str = include_str!("../../../../docs/ingress.md");
+const NGINX: &str = "nginx.ingress.kubernetes.io/";
+
+fn service(name: &str, port: u16) -> Value {
+    json!({"service": {"name": name, "port": {"number": port}}})
+}
+
+/// An object with every part of which the documentation has a field.
+fn whole() -> Value {
+    let paths = json!([{"path": "/a", "pathType": "Prefix", "backend": service("web", 80)}]);
+    json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "shop"},
+        "spec": {"defaultBackend": service("web", 80), "rules": [{"http": {"paths": paths}}]}})
+}
+
+fn translated(object: Value) -> Result<(IngressName, Translated), String> {
+    let object: IngressManifest = serde_json::from_value(object).map_err(|error| error.to_string())?;
+    let name = object.name().clone();
+    Ok((name, object.translate("C0w1".parse().unwrap(), 8001)?))
+}
+
+/// An object as the course's ingress would be one, with a change to its `spec`, and annotations.
+fn object(change: &Value, annotations: &Value) -> Result<Translated, String> {
+    let mut spec = json!({
+        "ingressClassName": "nginx",
+        "defaultBackend": service("web", 80),
+        "rules": [{"host": "shop.example", "http": {"paths": [
+            {"path": "/svc1", "pathType": "Prefix", "backend": service("one", 8000)},
+            {"path": "/health", "pathType": "Exact", "backend": service("two", 8000)},
+        ]}}],
+    });
+    let fields = spec.as_object_mut().unwrap();
+    fields.extend(change.as_object().unwrap().clone());
+    let object = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "status": {"loadBalancer": {}},
+        "metadata": {"name": "shop", "labels": {"a": "b"}, "annotations": annotations}, "spec": spec});
+    translated(object).map(|(_, translated)| translated)
+}
+
+/// One path with that type, under those annotations of ingress-nginx.
+fn path(path: &str, kind: &str, annotations: &[(&str, &str)]) -> Result<Translated, String> {
+    let backend = json!({"service": {"name": "one", "port": {"number": 80}}});
+    let rules = json!([{"http": {"paths": [{"path": path, "pathType": kind, "backend": backend}]}}]);
+    let annotations = annotations.iter().map(|(name, value)| (format!("{NGINX}{name}"), json!(value)));
+    let annotations: serde_json::Map<_, _> = annotations.collect();
+    object(&json!({"rules": rules, "defaultBackend": null}), &Value::Object(annotations))
+}
+
+#[test]
+fn an_object_is_what_our_own_words_say() {
+    let annotations = json!({
+        "nginx.ingress.kubernetes.io/proxy-connect-timeout": "3",
+        "nginx.ingress.kubernetes.io/proxy-read-timeout": "30",
+        "nginx.ingress.kubernetes.io/proxy-send-timeout": "30",
+        "nginx.ingress.kubernetes.io/proxy-body-size": "8m",
+        "kubectl.kubernetes.io/last-applied-configuration": "{}",
+        "owner": "us",
+    });
+    let expected = json!({"worker": "C0w1", "port": 8001, "default": "web:80", "paths": [
+        {"host": "shop.example", "path": "/svc1", "backend": "one:8000"},
+        {"host": "shop.example", "path": "/health", "type": "exact", "backend": "two:8000"},
+    ], "connect_timeout": 3, "timeout": 30, "max_body": 8 << 20});
+    let Translated { spec, warnings } = object(&json!({}), &annotations).unwrap();
+    assert_eq!((serde_json::to_value(spec).unwrap(), warnings), (expected, Vec::new()));
+}
+
+#[test]
+fn under_regular_expressions_every_path_is_one() {
+    for (text, kind, annotations, rewrite) in [
+        ("/api/.*", "ImplementationSpecific", [("use-regex", "true")], None),
+        ("/svc1(/|$)(.*)", "ImplementationSpecific", [("rewrite-target", "/$2")], Some("/$2")),
+        ("/svc1", "Prefix", [("rewrite-target", "/")], Some("/")),
+        ("/svc1", "Prefix", [("rewrite-target", "/svc1")], None),
+    ] {
+        let Translated { spec, warnings } = path(text, kind, &annotations).unwrap();
+        let only = &spec.paths[0];
+        assert_eq!((only.path.as_str(), only.path_type), (text, PathType::Regex));
+        assert_eq!((only.rewrite.as_deref(), warnings), (rewrite, Vec::new()), "{text}");
+    }
+    let off = path("/svc1", "Prefix", &[("use-regex", "false")]).unwrap();
+    assert_eq!(off.spec.paths[0].path_type, PathType::Prefix);
+    // The default backend's requests are rewritten, too.
+    let spec = object(&json!({}), &json!({"nginx.ingress.kubernetes.io/rewrite-target": "/x"})).unwrap().spec;
+    let written: Vec<_> = spec.paths.iter().map(|path| (path.path.as_str(), path.rewrite.as_deref())).collect();
+    assert_eq!(written, [("/svc1", Some("/x")), ("/health", Some("/x")), ("/", Some("/x"))]);
+    assert!(spec.paths.iter().all(|path| path.path_type == PathType::Regex));
+}
+
+#[test]
+fn what_a_path_does_unexpectedly_is_warned_about() {
+    for (text, kind, annotations, words) in [
+        ("/api/.*", "ImplementationSpecific", &[][..], "`/api/.*` is taken literally"),
+        ("/api/.*", "Prefix", &[("use-regex", "true")], "wants `pathType: ImplementationSpecific`"),
+        ("/health", "Exact", &[("rewrite-target", "/")], "no path is `Exact`"),
+    ] {
+        let warnings = path(text, kind, annotations).unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains(words), "{words}: {warnings:?}");
+    }
+    let twice = json!([{"http": {"paths": [
+        {"path": "/a", "pathType": "Exact", "backend": service("one", 80)},
+        {"path": "/a", "pathType": "Prefix", "backend": service("two", 80)},
+    ]}}]);
+    let Translated { spec, warnings } =
+        object(&json!({"rules": twice}), &json!({"nginx.ingress.kubernetes.io/use-regex": "true"})).unwrap();
+    assert_eq!(spec.paths.iter().map(|path| path.backend.to_string()).collect::<Vec<_>>(), ["one:80"]);
+    assert!(warnings.iter().any(|warning| warning.contains("`/a` is there twice")), "{warnings:?}");
+}
+
+#[test]
+fn what_would_be_lost_is_refused() {
+    let default = |port: Value| json!({"defaultBackend": {"service": {"name": "web", "port": port}}});
+    for (change, words) in [
+        (json!({"tls": [{"hosts": ["a"]}]}), "tls"),
+        (default(json!({"name": "http"})), "not the name `http`"),
+        (default(json!({})), "backend web needs the `number`"),
+        (default(json!({"number": 0})), "nonzero"),
+        (json!({"defaultBackend": {"resource": {"kind": "StorageBucket"}}}), "resource"),
+        (json!({"rules": [{"host": "SHOP"}]}), "SHOP"),
+        (json!({"rule": []}), "rule"),
+    ] {
+        let why = object(&change, &json!({})).unwrap_err();
+        assert!(why.contains(words), "{change}: {why}");
+    }
+    for (name, value, words) in [
+        ("proxy-body-size", "8x", "8x"),
+        ("proxy-body-size", "99999999999g", "99999999999g"),
+        ("proxy-read-timeout", "1h", "1h"),
+        ("use-regex", "yes", "neither `true` nor `false`"),
+        ("canary", "true", "nginx.ingress.kubernetes.io/canary: requests would go elsewhere"),
+        ("rewrite-target", "http://a.example/", "begins with neither"),
+        ("rewrite-target", "/$host", "nginx's variables"),
+        ("rewrite-target", "/\"; deny all", "take letters"),
+    ] {
+        let why = object(&json!({}), &json!({format!("{NGINX}{name}"): value})).unwrap_err();
+        assert!(why.contains(words), "{name}: {why}");
+    }
+    let several = json!({"haproxy.org/allow-list": "a", "nginx.org/basic-auth-secret": "b", "x.example/colour": "red"});
+    let why = object(&json!({}), &several).unwrap_err();
+    assert!(why.contains("haproxy.org/allow-list") && why.contains("basic-auth-secret"), "{why}");
+}
+
+/// What a row of the documentation is about.
+fn put(field: &str, value: &str) -> Value {
+    let mut object = whole();
+    if field.contains('/') {
+        object["metadata"]["annotations"] = json!({field: value});
+        return object;
+    }
+    let mut place = &mut object;
+    for part in field.split('.') {
+        place = match part.strip_suffix("[]") {
+            Some(list) => {
+                let list = &mut place[list];
+                if list.is_null() {
+                    *list = json!([null]);
+                }
+                &mut list[0]
+            }
+            None => &mut place[part],
+        };
+    }
+    *place = serde_json::from_str(value).unwrap_or_else(|_| json!(value));
+    object
+}
+
+#[test]
+fn what_is_documented_happens() {
+    let before = translated(whole()).unwrap();
+    let mut seen = BTreeSet::new();
+    for line in DOCUMENTED.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [name, value, expected, _] = cells[..] else { continue };
+        let (name, value) = (name.trim_matches('`'), value.trim_matches('`'));
+        let known = format!("{NGINX}{name}");
+        let field = match annotations::known().any(|there| there == known) {
+            true => &known,
+            false => name,
+        };
+        seen.insert(field.to_owned());
+        let happens = match translated(put(field, value)) {
+            Err(_) => "refused",
+            Ok((_, after)) if !after.warnings.is_empty() => "warning",
+            Ok(after) if after == before => "no change",
+            Ok(_) => "done",
+        };
+        assert_eq!(happens, expected, "{line}");
+    }
+    let missing: Vec<_> = annotations::known().filter(|known| !seen.contains(known)).collect();
+    assert_eq!(missing, Vec::<String>::new(), "docs/ingress.md has no row for these");
+    assert!(seen.len() > 150, "the table isn't read: {}", seen.len());
+}
+
+proptest! {
+    /// Whatever an annotation is called and says: what a person is shown of it can't speak to their terminal.
+    #[test]
+    fn no_annotation_speaks_to_the_terminal(name in "\\PC{0,5}[\u{0}-\u{9f}\u{202e}]{1,5}(/auth)?", value in ".{0,20}") {
+        let name = format!("x.example/{name}");
+        let said = match object(&json!({}), &json!({name: value})) {
+            Ok(Translated { warnings, .. }) => warnings.join(" "),
+            Err(why) => why,
+        };
+        prop_assert!(!said.contains(|c: char| c.is_control() || c == '\u{202e}'), "{said:?}");
+    }
+}
