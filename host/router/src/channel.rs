@@ -205,6 +205,11 @@ impl Channel {
         self.blocked
     }
 
+    /// Bytes that the socket hasn't taken yet.
+    pub(crate) fn backlog(&self) -> usize {
+        self.backlog.len() + self.tls.as_ref().map_or(0, |tls| tls.early.len())
+    }
+
     /// Starts TLS: a client's first message.
     pub(crate) fn start(&mut self) -> Result<(), ChannelError> {
         if self.tls.is_some() {

@@ -227,9 +227,7 @@ fn peering(section: &Attributes, profiles: &[SslProfile], host: &str) -> Result<
     let host = section.text("host")?.unwrap_or_else(|| host.to_owned());
     let port = section.port()?;
     let max_frame = section.number("maxFrameSize")?.unwrap_or(16_384).clamp(512, 1 << 20);
-    // What a session may buffer; skrouterd's own senders keep under 1 MB of a stream's bytes under way.
-    let buffered = u64::from(SESSION_BYTES) / max_frame;
-    let frames = section.number("maxSessionFrames")?.unwrap_or(buffered).clamp(2, buffered.max(2));
+    let frames = section.number("maxSessionFrames")?.unwrap_or(SESSION_BYTES / max_frame).clamp(2, i32::MAX as u64);
     Ok(Peering {
         name: section.text("name")?.unwrap_or_else(|| format!("{host}:{port}")),
         host,
@@ -248,8 +246,9 @@ fn peering(section: &Attributes, profiles: &[SslProfile], host: &str) -> Result<
     })
 }
 
-/// Bytes that a peer may have under way in one session.
-const SESSION_BYTES: u32 = 2 << 20;
+/// Bytes that a peer may have under way in one session, as skrouterd 3.5 grants. It has all its streams in one, so this
+/// is far more than one stream's.
+const SESSION_BYTES: u64 = 10 << 20;
 
 fn listener(section: &Attributes, profiles: &[SslProfile]) -> Result<Listener, ConfigError> {
     let peering = peering(section, profiles, "")?;

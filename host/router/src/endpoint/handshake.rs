@@ -1,5 +1,7 @@
 //! How a connection begins: protocol headers, the security layer, who each end is.
 
+use super::peer::{ANNOTATIONS_VERSION, COST};
+use super::under_way::{OWN_PRODUCT, PRODUCT};
 use super::{CAPABILITIES, Endpoint, Event, Failure, MAX_SESSIONS, State};
 use crate::amqp::codec::Value;
 use crate::amqp::frame;
@@ -79,6 +81,16 @@ impl Endpoint {
         let capabilities = CAPABILITIES.map(String::from).to_vec();
         // The peer is told half of what it gets, as the specification advises.
         let idle = u32::try_from(self.settings.idle_timeout.as_millis() / 2).unwrap_or(u32::MAX);
+        let mut properties = vec![
+            (PRODUCT.to_owned(), Value::string(OWN_PRODUCT)),
+            ("version".to_owned(), Value::string(env!("CARGO_PKG_VERSION"))),
+            ("qd.conn-id".to_owned(), Value::long(self.settings.number)),
+            (ANNOTATIONS_VERSION.to_owned(), Value::int(2)),
+        ];
+        // As skrouterd, which says no cost of 1.
+        if self.settings.cost > 1 {
+            properties.push((COST.to_owned(), Value::int(i32::try_from(self.settings.cost).unwrap_or(i32::MAX))));
+        }
         let open = Open {
             container: self.settings.container.clone(),
             hostname: self.settings.hostname.clone(),
@@ -86,12 +98,7 @@ impl Endpoint {
             channel_max: (MAX_SESSIONS - 1) as u16,
             idle_timeout: (idle > 0).then_some(idle),
             offered: capabilities,
-            properties: vec![
-                ("product".to_owned(), Value::string("knetsim-router")),
-                ("version".to_owned(), Value::string(env!("CARGO_PKG_VERSION"))),
-                ("qd.conn-id".to_owned(), Value::long(self.settings.number)),
-                ("qd.annotations-version".to_owned(), Value::int(2)),
-            ],
+            properties,
         };
         performative::encode(out, 0, &Performative::Open(open));
     }

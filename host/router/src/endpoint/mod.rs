@@ -5,8 +5,11 @@
 //! ends this connection.
 
 mod handshake;
+mod peer;
+mod receive;
 mod send;
 mod session;
+mod under_way;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -19,14 +22,15 @@ use crate::amqp::performative::{
 use crate::arena::Id;
 pub(crate) use session::{Incoming, Purpose};
 use session::{Outgoing, Session};
+pub(crate) use under_way::Room;
 
 /// Channels and links that a peer may use of one connection.
 const MAX_SESSIONS: usize = 32_768;
 const MAX_LINKS: usize = 65_536;
 /// skrouterd's protocol wants these of a neighbour.
 const CAPABILITIES: [&str; 2] = ["ANONYMOUS-RELAY", "qd.streaming-links"];
-/// The property that says what a connection is for: 4 is one for data alone, next to the one that routes.
-const ROLE: &str = "qd.inter-router-role";
+/// How skrouterd says it, to those that aren't interior routers.
+const FORBIDDEN: &str = "Link attach forbidden on inter-router connection";
 
 /// Why a connection can't go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +47,10 @@ pub(crate) enum Failure {
     Closed(Condition),
     #[error("the peer closed the connection")]
     ClosedPlainly,
+    #[error("{FORBIDDEN}: the peer is {0}, and this port is for interior routers (role inter-router)")]
+    Role(String),
+    #[error("the peer takes no interior router at this port ({0}): it must be one of role inter-router")]
+    NotForRouters(Condition),
 }
 
 /// What takes an arriving delivery's bytes.
@@ -98,6 +106,8 @@ pub(crate) struct Settings {
     pub(crate) max_frame: u32,
     pub(crate) session_frames: u32,
     pub(crate) idle_timeout: Duration,
+    /// What a hop over the connection costs, as this end is configured.
+    pub(crate) cost: u32,
     /// The connection's number, for the other end's logs.
     pub(crate) number: i64,
 }
@@ -126,6 +136,13 @@ pub(crate) struct Endpoint {
     pool: VecDeque<u16>,
     control: Option<(u16, u32)>,
     names: u64,
+    /// Bytes that arrived and wait here for want of room elsewhere.
+    untaken: usize,
+    /// What is under way to the peer, whether it bounds that, the sessions in which it is, and that it became less.
+    under_way: u64,
+    bounded: bool,
+    sending: Vec<u16>,
+    eased: bool,
 }
 
 impl Endpoint {
@@ -145,31 +162,12 @@ impl Endpoint {
             pool: VecDeque::new(),
             control: None,
             names: 0,
+            untaken: 0,
+            under_way: 0,
+            bounded: false,
+            sending: Vec::new(),
+            eased: false,
         }
-    }
-
-    /// Who the peer says it is.
-    pub(crate) fn peer(&self) -> Option<&str> {
-        self.peer.as_ref().map(|open| open.container.as_str())
-    }
-
-    /// Whether the routing protocols run on this connection: not on one for data alone.
-    pub(crate) fn is_routing(&self) -> bool {
-        let role = self.peer.as_ref().and_then(|open| open.properties.iter().find(|(key, _)| key == ROLE));
-        role.and_then(|(_, role)| role.integer()).is_none_or(|role| role == 1)
-    }
-
-    /// How long this end may be silent before the peer gives it up.
-    pub(crate) fn heartbeat(&self) -> Option<Duration> {
-        let timeout = self.peer.as_ref()?.idle_timeout.filter(|timeout| *timeout > 0)?;
-        Some(Duration::from_millis((timeout / 2).max(100).into()))
-    }
-
-    /// The longest payload of a transfer to the peer.
-    pub(crate) fn max_payload(&self) -> usize {
-        let limit = self.peer.as_ref().map_or(frame::MIN_MAX_FRAME, |open| open.max_frame);
-        // A transfer's own part takes at most 8 + 3 + 9 + 5 + 5 + 6 + 2 + 4 bytes.
-        limit.clamp(frame::MIN_MAX_FRAME, 1 << 20) as usize - 64
     }
 
     /// Takes one header or frame off `bytes`: how many they were, and what it means. None: more must arrive first.
@@ -217,7 +215,7 @@ impl Endpoint {
             Performative::Flow(flow) => self.flow(channel, flow, out),
             Performative::Transfer(transfer) => self.transfer(channel, transfer, payload),
             Performative::Disposition(disposition) => self.disposition(channel, &disposition),
-            Performative::Detach { handle, .. } => self.detached(channel, handle, out),
+            Performative::Detach { handle, error } => self.detached(channel, (handle, error), out),
             Performative::End { .. } => self.ended(channel, out),
             Performative::Close { error } => {
                 performative::encode(out, 0, &Performative::Close { error: None });
@@ -234,6 +232,7 @@ impl Endpoint {
             return Err(Failure::Protocol("its frames are shorter than AMQP allows"));
         }
         self.peer = Some(open);
+        self.know_product();
         if !self.settings.server {
             for purpose in [Purpose::Control, Purpose::Data] {
                 if let Some(session) = self.begin_session(None, out) {
@@ -256,7 +255,7 @@ impl Endpoint {
             }
             None => return None,
         };
-        let session = Session::new(remote.is_none(), self.settings.session_frames);
+        let session = Session::new(remote.is_none(), self.settings.session_frames, self.settings.max_frame);
         *self.sessions.get_mut(usize::from(channel))? = Some(session);
         let incoming_window = self.settings.session_frames;
         let begin = Begin { remote_channel: remote, next_outgoing: 0, incoming_window };
@@ -325,15 +324,22 @@ impl Endpoint {
         }
         let (handle, new) = session.attached(&attach);
         if new {
+            let foreigner = self.foreigner(&attach);
             let answer = Attach { handle, receiver: !attach.receiver, initial_count: 0, ..attach };
             performative::encode(out, channel, &Performative::Attach(answer));
             self.links += 1;
+            if let Some(role) = foreigner {
+                let failure = Failure::Role(role);
+                let error = Some(Condition::new("qd:connection-role", failure.to_string()));
+                performative::encode(out, channel, &Performative::Detach { handle, error });
+                return Err(failure);
+            }
         }
         let Some(session) = self.session(channel) else { return Ok(Event::None) };
         let Some(link) = session.link(handle) else { return Ok(Event::None) };
         let (purpose, receiver) = (link.purpose, link.receiver);
         if receiver {
-            if let Some(flow) = session.flow_due(Some(handle)) {
+            if let Some(flow) = session.flow_due(handle) {
                 performative::encode(out, channel, &Performative::Flow(flow));
             }
         } else if purpose == Purpose::Control {
@@ -346,9 +352,11 @@ impl Endpoint {
         // A peer may say its windows before it has answered a begin.
         let Some(channel) = self.by_remote.get(&remote).copied() else { return Ok(Event::None) };
         let control = self.control.filter(|(session, _)| *session == channel);
+        let frame = self.peer.as_ref().map_or(0, |open| open.max_frame);
         let Some(session) = self.session(channel) else { return Ok(Event::None) };
         let was_up = control.is_some_and(|(_, handle)| session.link(handle).is_some_and(|link| link.credit > 0));
-        session.granted(&flow);
+        self.count_taken(channel, |session| session.granted(&flow, frame));
+        let Some(session) = self.session(channel) else { return Ok(Event::None) };
         if flow.echo {
             let answer = session.flow(None);
             performative::encode(out, channel, &Performative::Flow(answer));
@@ -398,27 +406,41 @@ impl Endpoint {
         let about: Vec<(u32, Owner)> =
             session.unsettled.range(range.clone()).map(|(id, owner)| (*id, *owner)).collect();
         let last = disposition.settled;
+        let about_stream = !about.is_empty();
         if last {
             session.unsettled.retain(|delivery, _| !range.contains(delivery));
         }
-        if last && !about.is_empty() && session.is_free() {
+        if last && about_stream && session.is_free() {
             self.pool.push_back(channel);
+        }
+        if about_stream {
+            self.count_state(channel, disposition.state.as_ref(), last);
         }
         Ok(Event::States(about.into_iter().map(|(_, owner)| (owner, disposition.state.clone(), last)).collect()))
     }
 
-    fn detached<'a>(&mut self, remote: u16, handle: u32, out: &mut Vec<u8>) -> Result<Event<'a>, Failure> {
+    fn detached<'a>(
+        &mut self,
+        remote: u16,
+        (handle, error): (u32, Option<Condition>),
+        out: &mut Vec<u8>,
+    ) -> Result<Event<'a>, Failure> {
         let (channel, session) = self.remote_session(remote)?;
         let removed = session.remove_link(handle);
         let (handle, link) = removed.ok_or(Failure::Protocol("it detaches a link that isn't attached"))?;
-        let owner = if link.receiver { None } else { session.outgoing.take() };
+        let sends_streams = !link.receiver && link.purpose == Purpose::Stream;
+        let owner = if sends_streams { session.outgoing.take() } else { None };
         let ours = session.ours;
         performative::encode(out, channel, &Performative::Detach { handle, error: None });
         self.links -= 1;
         if self.control == Some((channel, handle)) {
-            return Err(Failure::Protocol("it detached the link of the routing protocols"));
+            let plainly = Failure::Protocol("it detached the link of the routing protocols");
+            return Err(error.map_or(plainly, Failure::NotForRouters));
         }
-        if ours && !link.receiver {
+        if let Some(Incoming { sink: Sink::Gather(bytes), .. }) = &link.incoming {
+            self.keep((channel, handle), bytes.len(), 0, out);
+        }
+        if ours && sends_streams {
             self.pool.retain(|pooled| *pooled != channel);
         }
         let sinks = link.incoming.into_iter().map(|incoming| incoming.sink).collect();
@@ -429,11 +451,14 @@ impl Endpoint {
         let (channel, session) = self.remote_session(remote)?;
         let (sinks, owners) = session.interests();
         let links = session.links.iter().flatten().count();
+        let untaken = session.untaken();
         if !session.ending {
             performative::encode(out, channel, &Performative::End { error: None });
         }
         self.by_remote.remove(&remote);
         self.links -= links;
+        self.untaken = self.untaken.saturating_sub(untaken);
+        self.count_state(channel, None, true);
         self.pool.retain(|pooled| *pooled != channel);
         if let Some(place) = self.sessions.get_mut(usize::from(channel)) {
             *place = None;
@@ -443,57 +468,6 @@ impl Endpoint {
             return Err(Failure::Protocol("it ended the session of the routing protocols"));
         }
         Ok(Event::Gone(sinks, owners))
-    }
-
-    /// Everything that still has an interest in deliveries, when the connection is lost.
-    pub(crate) fn interests(&mut self) -> (Vec<Sink>, Vec<Owner>) {
-        let mut all = (Vec::new(), Vec::new());
-        for session in self.sessions.iter_mut().flatten() {
-            let (sinks, owners) = session.interests();
-            all.0.extend(sinks);
-            all.1.extend(owners);
-        }
-        all
-    }
-
-    /// The delivery that is arriving on a link.
-    pub(crate) fn incoming(&mut self, session: u16, link: u32) -> Option<&mut Incoming> {
-        self.session(session)?.link(link)?.incoming.as_mut()
-    }
-
-    /// What a link on which something arrives is for.
-    pub(crate) fn purpose(&mut self, session: u16, link: u32) -> Purpose {
-        self.session(session).and_then(|session| session.link(link)).map_or(Purpose::Stream, |link| link.purpose)
-    }
-
-    /// A part of a delivery has been dealt with: grants the peer more where it is due. `last`: so is the whole.
-    pub(crate) fn taken(&mut self, channel: u16, link: u32, last: bool, out: &mut Vec<u8>) {
-        let Some(session) = self.session(channel) else { return };
-        if last && let Some(link) = session.link(link) {
-            link.incoming = None;
-        }
-        if let Some(flow) = session.flow_due(last.then_some(link)) {
-            performative::encode(out, channel, &Performative::Flow(flow));
-        }
-    }
-
-    /// Stops granting a session's peer more, or goes on with it.
-    pub(crate) fn hold(&mut self, channel: u16, held: bool, out: &mut Vec<u8>) {
-        let Some(session) = self.session(channel) else { return };
-        session.hold(held);
-        if let Some(flow) = session.flow_due(None) {
-            performative::encode(out, channel, &Performative::Flow(flow));
-        }
-    }
-
-    /// Says what became of a delivery that arrived.
-    pub(crate) fn settle(&mut self, channel: u16, delivery: u32, state: Outcome, settled: bool, out: &mut Vec<u8>) {
-        if self.session(channel).is_none() {
-            return;
-        }
-        let (first, last) = (delivery, delivery);
-        let disposition = Disposition { receiver: true, first, last, settled, state: Some(state) };
-        performative::encode(out, channel, &Performative::Disposition(disposition));
     }
 }
 

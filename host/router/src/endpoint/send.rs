@@ -21,15 +21,6 @@ impl Endpoint {
         Some(channel)
     }
 
-    /// How many transfers the stream may send now: none before its link is attached and has credit.
-    pub(crate) fn room(&mut self, channel: u16) -> u32 {
-        let Some(session) = self.session(channel) else { return 0 };
-        let begun = session.outgoing.is_some_and(|outgoing| outgoing.begun);
-        let Some(handle) = session.sender(Purpose::Stream) else { return 0 };
-        let ready = session.link(handle).is_some_and(|link| link.remote.is_some() && (begun || link.credit > 0));
-        if ready { session.window() } else { 0 }
-    }
-
     /// Appends the part of a stream's next transfer that precedes its `payload` bytes. There must be [`Self::room`].
     pub(crate) fn put_transfer(&mut self, channel: u16, payload: usize, part: Part, out: &mut Vec<u8>) {
         let Some(session) = self.session(channel) else { return };
@@ -40,8 +31,8 @@ impl Endpoint {
             let Some(delivery) = session.begin_delivery(handle) else { return };
             outgoing = Outgoing { delivery, begun: true, ..outgoing };
             session.remember(delivery, outgoing.owner);
+            session.sent.begin();
         }
-        session.sent();
         let more = part == Part::More;
         session.outgoing = more.then_some(outgoing);
         let transfer = Transfer {
@@ -52,18 +43,22 @@ impl Endpoint {
             aborted: part == Part::Abort,
         };
         performative::encode_transfer(out, channel, &transfer, payload);
-        if part == Part::Last && session.is_free() {
-            self.pool.push_back(channel);
-        } else if part == Part::Abort {
+        if part == Part::Abort {
             session.unsettled.remove(&outgoing.delivery);
             session.ending = true;
+        }
+        let is_free = part == Part::Last && session.is_free();
+        self.count_sent(channel, payload);
+        if is_free {
+            self.pool.push_back(channel);
+        } else if part == Part::Abort {
             performative::encode(out, channel, &Performative::End { error: None });
         }
     }
 
     /// Ends a stream before its time, as soon as there is room to say so. One that hasn't begun just won't.
     pub(crate) fn abort_stream(&mut self, channel: u16, out: &mut Vec<u8>) {
-        let has_room = self.room(channel) > 0;
+        let has_room = self.room(channel).transfers > 0;
         let Some(session) = self.session(channel) else { return };
         let Some(outgoing) = &mut session.outgoing else { return };
         outgoing.owner = Owner::Nobody;
@@ -87,7 +82,7 @@ impl Endpoint {
         }
         let Some(delivery) = session.begin_delivery(handle) else { return false };
         for (at, part) in message.chunks(room).enumerate() {
-            session.sent();
+            session.sent(0);
             let more = at + 1 < parts;
             let delivery = (at == 0).then_some(delivery);
             let transfer = Transfer { handle, delivery, settled: true, more, aborted: false };

@@ -1,10 +1,11 @@
 //! A session and its links: windows, credit, and the deliveries under way.
 //!
 //! Invariant: a session never sends more transfers than its peer's window allows, nor begins more deliveries on a link
-//! than its credit; and never grants its peer more than `Limits` say.
+//! than its credit; and its peer's window and what it has sent and isn't taken yet are never more than the whole window.
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::under_way::Sent;
 use super::{Owner, Sink};
 use crate::amqp::performative::{Attach, Flow};
 
@@ -22,6 +23,8 @@ pub(crate) enum Purpose {
     Data,
     /// None: a stream at a time.
     Stream,
+    /// None: questions for how much the peer has taken.
+    Question,
 }
 
 impl Purpose {
@@ -29,7 +32,7 @@ impl Purpose {
         match self {
             Purpose::Control => Some("qd.router"),
             Purpose::Data => Some("qd.router-data"),
-            Purpose::Stream => None,
+            Purpose::Stream | Purpose::Question => None,
         }
     }
 
@@ -87,8 +90,11 @@ pub(super) struct Session {
     /// Transfers that the peer may still send, and how many it may after a flow.
     window: u32,
     full_window: u32,
-    /// Its data is not being taken: grant no more.
-    held: bool,
+    /// Bytes that arrived and wait here for want of room elsewhere, in frames of this size.
+    untaken: usize,
+    frame: u32,
+    /// What is under way to the peer.
+    pub(super) sent: Sent,
     pub(super) links: Vec<Option<Link>>,
     handles: HashMap<u32, u32>,
     /// Names of links that the peer hasn't attached yet.
@@ -101,7 +107,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(ours: bool, window: u32) -> Self {
+    pub(super) fn new(ours: bool, window: u32, frame: u32) -> Self {
         Session {
             remote: None,
             ours,
@@ -110,7 +116,9 @@ impl Session {
             next_incoming: 0,
             window,
             full_window: window,
-            held: false,
+            untaken: 0,
+            frame,
+            sent: Sent::default(),
             links: Vec::new(),
             handles: HashMap::new(),
             names: Vec::new(),
@@ -126,6 +134,7 @@ impl Session {
         self.remote = Some(remote);
         self.next_incoming = next_outgoing;
         self.remote_window = window;
+        self.sent.full_window = window;
     }
 
     /// Adds a link's end of this router's; the number is its handle.
@@ -184,14 +193,15 @@ impl Session {
             && self.sender(Purpose::Stream).is_some()
     }
 
-    /// Takes over what a flow frame grants.
-    pub(super) fn granted(&mut self, flow: &Flow) {
+    /// Takes over what a flow frame grants; `frame` is the size of frames in which the peer counts.
+    pub(super) fn granted(&mut self, flow: &Flow, frame: u32) {
         let base = flow.next_incoming.unwrap_or(0);
         // Serial arithmetic: what the peer hasn't seen yet counts against its window.
         self.remote_window = base.wrapping_add(flow.incoming_window).wrapping_sub(self.next_outgoing);
         if self.remote_window > i32::MAX as u32 {
             self.remote_window = 0;
         }
+        self.sent.window_said(base, flow.incoming_window, frame);
         if let Some((remote, count, credit)) = flow.link
             && let Some(handle) = self.handle_of(remote)
             && let Some(link) = self.link(handle)
@@ -227,10 +237,16 @@ impl Session {
         self.unsettled.insert(delivery, owner);
     }
 
-    /// A transfer goes out.
-    pub(super) fn sent(&mut self) {
+    /// A transfer of so many bytes goes out.
+    pub(super) fn sent(&mut self, payload: usize) {
         self.next_outgoing = self.next_outgoing.wrapping_add(1);
         self.remote_window = self.remote_window.saturating_sub(1);
+        self.sent.bytes += payload as u64;
+    }
+
+    /// The peer is asked how much it has taken of all that was sent so far.
+    pub(super) fn asked(&mut self) {
+        self.sent.ask(self.next_outgoing);
     }
 
     /// A transfer came in; false where the window didn't allow it.
@@ -241,25 +257,35 @@ impl Session {
         allowed
     }
 
-    pub(super) fn hold(&mut self, held: bool) {
-        self.held = held;
+    /// Bytes wait here, `before` of which are known.
+    pub(super) fn keep(&mut self, before: usize, now: usize) {
+        self.untaken = (self.untaken + now).saturating_sub(before);
+    }
+
+    pub(super) fn untaken(&self) -> usize {
+        self.untaken
     }
 
     /// The flow frame that is due: the peer's window or its credit on a link has half run out.
-    pub(super) fn flow_due(&mut self, handle: Option<u32>) -> Option<Flow> {
-        let window_due = !self.held && self.window <= self.full_window / 2;
-        let link = handle.and_then(|handle| Some((handle, self.link(handle)?)));
-        let link = link.filter(|(_, link)| link.receiver && link.credit <= CREDIT / 2);
-        if !window_due && link.is_none() {
+    ///
+    /// It names a link even where it is about the window alone: skrouterd's senders that wait for a window go on when
+    /// one of their links is told of it (`AMQP_link_flow_handler` in its `src/adaptors/amqp/amqp_adaptor.c`).
+    pub(super) fn flow_due(&mut self, handle: u32) -> Option<Flow> {
+        let kept = u32::try_from(self.untaken.div_ceil(self.frame.max(1) as usize)).unwrap_or(u32::MAX);
+        let open = self.full_window.saturating_sub(kept);
+        let window_due = self.window <= self.full_window / 2 && open > self.window;
+        let link = self.link(handle).filter(|link| link.receiver);
+        let credit_due = link.as_ref().is_some_and(|link| link.incoming.is_none() && link.credit <= CREDIT / 2);
+        if !window_due && !credit_due {
             return None;
         }
-        let link = link.map(|(handle, link)| {
-            link.credit = CREDIT;
-            (handle, link.count, CREDIT)
+        let link = link.map(|link| {
+            if credit_due {
+                link.credit = CREDIT;
+            }
+            (handle, link.count, link.credit)
         });
-        if !self.held {
-            self.window = self.full_window;
-        }
+        self.window = self.window.max(open);
         Some(self.flow(link))
     }
 

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::amqp::codec::Value;
 use crate::amqp::performative::Sasl;
 
 fn settings(server: bool) -> Settings {
@@ -13,6 +14,7 @@ fn settings(server: bool) -> Settings {
         max_frame: 1024,
         session_frames: 8,
         idle_timeout: Duration::from_secs(16),
+        cost: 1,
         number: 1,
     }
 }
@@ -30,9 +32,18 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
+        Pair::of(|_| ())
+    }
+
+    fn of(change: impl Fn(&mut Settings)) -> Self {
         let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
-        let client = Endpoint::new(settings(false), &mut to_server);
-        let server = Endpoint::new(settings(true), &mut to_client);
+        let changed = |server| {
+            let mut settings = settings(server);
+            change(&mut settings);
+            settings
+        };
+        let client = Endpoint::new(changed(false), &mut to_server);
+        let server = Endpoint::new(changed(true), &mut to_client);
         let mut pair = Pair { client, server, to_server, to_client, arrived: Vec::new(), states: Vec::new() };
         pair.exchange().unwrap();
         pair
@@ -86,9 +97,9 @@ fn a_stream_is_one_delivery_over_many_transfers_and_its_link_is_used_again() {
     let mut pair = Pair::new();
     let owner = Owner::Flow(7);
     let session = pair.client.stream(owner, &mut pair.to_server).unwrap();
-    assert_eq!(pair.client.room(session), 0, "not attached yet");
+    assert_eq!(pair.client.room(session).transfers, 0, "not attached yet");
     pair.exchange().unwrap();
-    assert!(pair.client.room(session) > 0);
+    assert!(pair.client.room(session).transfers > 0);
     for (payload, part) in [(&b"head"[..], Part::More), (b"bytes", Part::More), (b"", Part::Last)] {
         pair.transfer(session, payload, part);
     }
@@ -110,18 +121,25 @@ fn the_window_runs_out_unless_what_arrives_is_taken() {
     let session = pair.client.stream(Owner::Flow(1), &mut pair.to_server).unwrap();
     pair.exchange().unwrap();
     for sent in 0..8 {
-        assert_eq!(pair.client.room(session), 8 - sent);
-        pair.transfer(session, b"x", Part::More);
+        assert_eq!(pair.client.room(session).transfers, 8 - sent);
+        pair.transfer(session, &[0; 900], Part::More);
     }
-    assert_eq!(pair.client.room(session), 0);
+    assert_eq!(pair.client.room(session).transfers, 0);
     let (at, link, ..) = pair.arrived[0];
-    pair.server.hold(at, true, &mut pair.to_client);
+    // Eight frames of 1024 bytes are the whole window, and as much waits.
+    pair.server.keep((at, link), 0, 8 * 1024, &mut pair.to_client);
     pair.server.taken(at, link, false, &mut pair.to_client);
     pair.exchange().unwrap();
-    assert_eq!(pair.client.room(session), 0, "held");
-    pair.server.hold(at, false, &mut pair.to_client);
+    assert_eq!((pair.client.room(session).transfers, pair.server.untaken()), (0, 8192), "all of it waits");
+    pair.server.keep((at, link), 8 * 1024, 3 * 1024, &mut pair.to_client);
     pair.exchange().unwrap();
-    assert_eq!(pair.client.room(session), 8);
+    assert_eq!(pair.client.room(session).transfers, 5, "three frames wait");
+    for _ in 0..5 {
+        pair.transfer(session, b"x", Part::More);
+    }
+    pair.server.keep((at, link), 3 * 1024, 0, &mut pair.to_client);
+    pair.exchange().unwrap();
+    assert_eq!((pair.client.room(session).transfers, pair.server.untaken()), (8, 0));
 }
 
 #[test]
@@ -180,6 +198,122 @@ fn a_mechanism_that_isnt_allowed_is_refused_and_both_are_named() {
     client.consume(&offer, &mut out).unwrap();
     let failure = client.consume(&offer[8..], &mut out).unwrap_err().to_string();
     assert!(failure.contains("PLAIN") && failure.contains("EXTERNAL"), "{failure}");
+}
+
+/// What a server says to a peer that opens with these properties and attaches a link of this capability.
+fn attached_by(properties: &[(&str, Value)], capability: Option<&str>) -> (Failure, String) {
+    let mut out = Vec::new();
+    let mut server = Endpoint::new(Settings { sasl_optional: true, ..settings(true) }, &mut out);
+    let mut bytes = frame::AMQP_HEADER.to_vec();
+    let open = Open {
+        container: "someone".into(),
+        hostname: None,
+        max_frame: 1024,
+        channel_max: 10,
+        idle_timeout: None,
+        offered: Vec::new(),
+        properties: properties.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
+    };
+    performative::encode(&mut bytes, 0, &Performative::Open(open));
+    let begin = Begin { remote_channel: None, next_outgoing: 0, incoming_window: 100 };
+    performative::encode(&mut bytes, 0, &Performative::Begin(begin));
+    let capability = capability.map(str::to_owned);
+    let attach = Attach { name: "link".into(), handle: 0, receiver: false, capability, initial_count: 0 };
+    performative::encode(&mut bytes, 0, &Performative::Attach(attach));
+    let mut rest = &bytes[..];
+    loop {
+        match server.consume(rest, &mut out) {
+            Ok(Some((size, _))) => rest = &rest[size..],
+            Ok(None) => panic!("the link is taken"),
+            Err(failure) => return (failure, String::from_utf8_lossy(&out).into_owned()),
+        }
+    }
+}
+
+#[test]
+fn who_is_no_interior_router_is_refused_with_its_role() {
+    let (product, version) = (("product", Value::string("prog")), ("qd.annotations-version", Value::int(2)));
+    for (properties, capability, role) in [
+        (vec![product.clone()], None, "\"someone\" (prog), a client (role normal)"),
+        (Vec::new(), None, "\"someone\", a client (role normal)"),
+        (vec![product, version], Some("qd.router-edge-downlink"), "the edge router \"someone\" (role edge)"),
+    ] {
+        let (failure, said) = attached_by(&properties, capability);
+        assert!(failure.to_string().contains(role), "{failure}");
+        assert!(said.contains("qd:connection-role"), "{said}");
+        assert!(said.contains("Link attach forbidden on inter-router connection"), "{said}");
+    }
+}
+
+#[test]
+fn a_peer_that_takes_no_routers_is_named_by_what_it_says() {
+    let mut pair = Pair::new();
+    let error = Some(Condition::new("qd:forbidden", "Connectivity to the node is forbidden"));
+    // Both ends number the links of a session as they come.
+    let (session, handle) = pair.client.control.unwrap();
+    performative::encode(&mut pair.to_client, session, &Performative::Detach { handle, error });
+    let failure = pair.exchange().unwrap_err().to_string();
+    assert!(failure.contains("Connectivity to the node is forbidden") && failure.contains("inter-router"), "{failure}");
+}
+
+#[test]
+fn of_both_ends_costs_the_larger_counts_at_both() {
+    for (client, server, expected) in [(1, 1, 1), (10, 1, 10), (1, 7, 7), (u32::MAX, 1, i32::MAX as u32)] {
+        let pair = Pair::of(|settings| settings.cost = if settings.server { server } else { client });
+        assert_eq!((pair.client.cost(), pair.server.cost()), (expected, expected));
+    }
+}
+
+/// A client of a peer that bounds what is under way, with a window of so many frames.
+fn bounded(frames: u32) -> Pair {
+    let mut pair = Pair::of(|settings| settings.session_frames = frames);
+    pair.client.bounded = true;
+    pair
+}
+
+/// Begins a stream with a head of one byte.
+fn begin(pair: &mut Pair, flow: usize) -> u16 {
+    let session = pair.client.stream(Owner::Flow(flow), &mut pair.to_server).unwrap();
+    pair.exchange().unwrap();
+    pair.transfer(session, b"h", Part::More);
+    session
+}
+
+fn fill(pair: &mut Pair, session: u16) {
+    while pair.client.free(session) > 0 {
+        let size = pair.client.free(session).min(900);
+        pair.transfer(session, &vec![0; size], Part::More);
+    }
+}
+
+#[test]
+fn streams_whose_readers_stall_leave_room_for_others_within_the_bound() {
+    let mut pair = bounded(1 << 20);
+    for flow in 0..50 {
+        let session = begin(&mut pair, flow);
+        let first = pair.client.free(session);
+        assert!(first > 0, "nothing is left for stream {flow}");
+        fill(&mut pair, session);
+    }
+    assert!(pair.client.under_way < 4 << 20, "{} bytes are under way", pair.client.under_way);
+}
+
+#[test]
+fn what_the_peer_says_it_has_taken_may_be_sent_again() {
+    let mut pair = bounded(1 << 20);
+    let session = begin(&mut pair, 1);
+    let whole = pair.client.free(session);
+    fill(&mut pair, session);
+    let (at, link, ..) = pair.arrived[0];
+    let delivery = pair.server.incoming(at, link).unwrap().delivery;
+    pair.server.settle(at, delivery, Outcome::Received(100_000), false, &mut pair.to_client);
+    pair.exchange().unwrap();
+    assert!(pair.client.has_eased() && !pair.client.has_eased());
+    assert!(pair.client.free(session) > 90_000);
+    fill(&mut pair, session);
+    pair.server.settle(at, delivery, Outcome::Accepted, true, &mut pair.to_client);
+    pair.exchange().unwrap();
+    assert!(pair.client.free(session) >= whole);
 }
 
 proptest! {

@@ -1,19 +1,23 @@
 //! What arrives from other routers: control messages, the heads of streams, and the streams' bytes, which go to a
 //! flow of this router's or on to another router.
 
+use std::time::Instant;
+
 use super::peers::Peer;
+use super::services::Choice;
 use super::{Core, Task};
 use crate::amqp::codec::DecodeError;
 use crate::amqp::message::{Head, RAW};
 use crate::amqp::performative::{Condition, Outcome};
 use crate::arena::Id;
 use crate::channel::Backlog;
-use crate::endpoint::{Owner, Part, Purpose, Sink};
+use crate::endpoint::{Owner, Part, Purpose, Room, Sink};
 use crate::routing::Control;
 
 /// The longest head of a message, and the longest control message.
 const MAX_GATHERED: usize = 256 << 10;
-/// How much of a stream waits here for the next router before its sender is held back.
+/// How much of a stream waits here for the next router before it counts against its sender's window: a TCP flow's
+/// sender has no more than this under way by itself.
 const MAX_QUEUED: usize = 1 << 20;
 
 /// Where something is arriving: connection, session, link.
@@ -36,12 +40,16 @@ pub(super) struct Transit {
     from: Place,
     delivery: u32,
     to: (Id, u16),
+    /// Whose load it is part of.
+    choice: Option<Choice>,
     queue: Backlog,
     /// All of it has arrived.
     complete: bool,
     /// Its sender wants to know no more.
     settled: bool,
-    held: bool,
+    /// Bytes of it that count against its sender's window.
+    kept: usize,
+    /// It waits for its turn.
     waiting: bool,
 }
 
@@ -113,11 +121,14 @@ impl Core {
             }
             Sink::Discard => {}
             Sink::Gather(gathered) => {
+                let before = gathered.len();
                 gathered.extend_from_slice(payload);
                 let gathered = std::mem::take(gathered);
                 if !aborted {
                     self.gathered(place, gathered, more);
                 }
+                let now = self.gathered_at(place);
+                self.keep(place, before, now);
             }
         }
         self.taken(place, !more);
@@ -135,6 +146,25 @@ impl Core {
         if let Some(peer) = self.peers.get_mut(place.peer) {
             peer.endpoint.taken(place.session, place.link, last, &mut peer.out);
             self.touch(place.peer);
+        }
+    }
+
+    /// Of what arrived at a place, `now` bytes wait here, where it was `before`.
+    pub(super) fn keep(&mut self, place: Place, before: usize, now: usize) {
+        if before != now
+            && let Some(peer) = self.peers.get_mut(place.peer)
+        {
+            peer.endpoint.keep((place.session, place.link), before, now, &mut peer.out);
+            self.touch(place.peer);
+        }
+    }
+
+    fn gathered_at(&mut self, place: Place) -> usize {
+        let incoming =
+            self.peers.get_mut(place.peer).and_then(|peer| peer.endpoint.incoming(place.session, place.link));
+        match incoming.map(|incoming| &incoming.sink) {
+            Some(Sink::Gather(bytes)) => bytes.len(),
+            _ => 0,
         }
     }
 
@@ -212,7 +242,7 @@ impl Core {
         let Some(peer) = self.peers.get(from).filter(|peer| for_me && peer.endpoint.is_routing()) else { return };
         let control = head.opcode.as_deref().and_then(|opcode| Control::decode(opcode, &head.body));
         if let Some((sender, control)) = control {
-            self.routing.receive(from, peer.cost, &sender, control, self.now);
+            self.routing.receive(from, peer.endpoint.cost(), &sender, control, self.now);
         }
     }
 
@@ -222,7 +252,7 @@ impl Core {
         if head.was_at(&me) {
             return self.refuse(place, Outcome::Released);
         }
-        let next = match target(head.destination()) {
+        let (next, choice) = match target(head.destination()) {
             Target::Router(router, name) if router == me => {
                 return if name.starts_with("temp.") {
                     self.answer(place, head, bytes, more);
@@ -230,21 +260,21 @@ impl Core {
                     self.refuse(place, Outcome::Released);
                 };
             }
-            Target::Router(router, _) => self.routing.connection_to(router),
+            Target::Router(router, _) => (self.routing.connection_to(router), None),
             Target::Mobile(address) => {
                 let raw = head.content_type.as_deref() == Some(RAW);
                 match self.choose(address, head.origin(), raw) {
-                    Some(super::services::Choice::Service(service)) => {
-                        return self.serve(place, head, bytes, service, more);
+                    Some(Choice::Service(service)) => return self.serve(place, head, bytes, service, more),
+                    Some(Choice::Router { connection, address }) => {
+                        (Some(connection), Some(Choice::Router { connection, address }))
                     }
-                    Some(super::services::Choice::Router { connection, .. }) => Some(connection),
-                    None => None,
+                    None => (None, None),
                 }
             }
-            Target::Hello | Target::All => None,
+            Target::Hello | Target::All => (None, None),
         };
         match next.filter(|next| *next != place.peer) {
-            Some(next) => self.start_transit(place, head, bytes, next, more),
+            Some(next) => self.start_transit(place, (head, bytes), (next, choice), more),
             None => self.refuse(place, Outcome::Released),
         }
     }
@@ -285,7 +315,13 @@ impl Core {
         }
     }
 
-    fn start_transit(&mut self, place: Place, head: &Head, bytes: &[u8], next: Id, more: bool) {
+    fn start_transit(
+        &mut self,
+        place: Place,
+        (head, bytes): (&Head, &[u8]),
+        (next, choice): (Id, Option<Choice>),
+        more: bool,
+    ) {
         let id = self.transits.next_id();
         let Some((delivery, settled)) = self.delivery_at(place) else { return };
         let Some(peer) = self.peers.get_mut(next) else { return self.refuse(place, Outcome::Released) };
@@ -295,8 +331,11 @@ impl Core {
         queue.push(&head.passed_on_by(&self.config.id));
         queue.push(bytes.get(head.annotations_end..).unwrap_or_default());
         let to = (next, session);
-        let transit =
-            Transit { from: place, delivery, to, queue, complete: !more, settled, held: false, waiting: false };
+        if let Some(load) = choice.as_ref().and_then(|choice| self.load(choice)) {
+            load.open += 1;
+        }
+        let from = place;
+        let transit = Transit { from, delivery, to, choice, queue, complete: !more, settled, kept: 0, waiting: false };
         self.transits.insert(transit);
         self.set_sink(place, Sink::Transit(id));
         self.pump_transit(id);
@@ -318,31 +357,43 @@ impl Core {
         let Some(transit) = self.transits.get_mut(id) else { return };
         let (next, session) = transit.to;
         let Some(peer) = self.peers.get_mut(next) else { return };
-        transit.waiting = false;
         if peer.is_blocked() {
-            transit.waiting = true;
-            peer.waiting.push_back(Task::Transit(id));
-        } else if let Err(error) = send_transit(transit, peer, session) {
+            if !std::mem::replace(&mut transit.waiting, true) {
+                peer.waiting.push_back(Task::Transit(id));
+            }
+        } else if let Err(error) = send_transit(id, transit, peer, session, self.now) {
             return self.lose(next, &error.into());
         }
         let done = transit.complete && transit.queue.is_empty();
-        let hold = transit.queue.len() > MAX_QUEUED;
-        let (from, was_held) = (transit.from, std::mem::replace(&mut transit.held, hold));
+        let kept = transit.queue.len().saturating_sub(MAX_QUEUED);
+        let (from, before) = (transit.from, std::mem::replace(&mut transit.kept, kept));
         self.touch(next);
-        if hold != was_held
-            && let Some(peer) = self.peers.get_mut(from.peer)
-        {
-            peer.endpoint.hold(from.session, hold, &mut peer.out);
-            self.touch(from.peer);
-        }
+        self.keep(from, before, kept);
         if done && self.transits.get(id).is_some_and(|transit| transit.settled) {
-            self.transits.remove(id);
+            self.remove_transit(id);
         }
+    }
+
+    /// A transit has its turn again.
+    pub(super) fn work_on_transit(&mut self, id: Id) {
+        if let Some(transit) = self.transits.get_mut(id) {
+            transit.waiting = false;
+        }
+        self.pump_transit(id);
+    }
+
+    fn remove_transit(&mut self, id: Id) -> Option<Transit> {
+        let transit = self.transits.remove(id)?;
+        self.keep(transit.from, transit.kept, 0);
+        if let Some(load) = transit.choice.as_ref().and_then(|choice| self.load(choice)) {
+            load.open = load.open.saturating_sub(1);
+        }
+        Some(transit)
     }
 
     /// Ends what is passed on before its time, towards the next router and, where `back`, the one before.
     fn drop_transit(&mut self, id: Id, back: bool) {
-        let Some(transit) = self.transits.remove(id) else { return };
+        let Some(transit) = self.remove_transit(id) else { return };
         let (next, session) = transit.to;
         let ended = transit.complete && transit.queue.is_empty();
         if !ended && let Some(peer) = self.peers.get_mut(next) {
@@ -373,7 +424,7 @@ impl Core {
                     self.say_state(from, delivery, state, settled);
                 }
                 if settled && ended {
-                    self.transits.remove(id);
+                    self.remove_transit(id);
                 } else if settled && !matches!(state, None | Some(Outcome::Accepted)) {
                     // The next router takes no more of it.
                     self.drop_transit(id, true);
@@ -410,13 +461,25 @@ impl Core {
 }
 
 /// Sends as much of a transit's queue as its session has room for.
-fn send_transit(transit: &mut Transit, peer: &mut Peer, session: u16) -> Result<(), crate::channel::ChannelError> {
+fn send_transit(
+    id: Id,
+    transit: &mut Transit,
+    peer: &mut Peer,
+    session: u16,
+    now: Instant,
+) -> Result<(), crate::channel::ChannelError> {
     let size = peer.endpoint.max_payload();
-    let mut room = peer.endpoint.room(session);
+    let Room { transfers: mut room, bytes } = peer.endpoint.room(session);
     let mut payloads = Vec::new();
     let mut rest = transit.queue.bytes();
     let mut sent = 0;
     while room > 0 && (!rest.is_empty() || transit.complete) {
+        if sent >= bytes && !rest.is_empty() {
+            if !std::mem::replace(&mut transit.waiting, true) {
+                peer.starve(Task::Transit(id), session, now);
+            }
+            break;
+        }
         let (payload, after) = rest.split_at(rest.len().min(size));
         let part = if transit.complete && after.is_empty() { Part::Last } else { Part::More };
         peer.endpoint.put_transfer(session, payload.len(), part, &mut peer.out);
@@ -427,6 +490,7 @@ fn send_transit(transit: &mut Transit, peer: &mut Peer, session: u16) -> Result<
             break;
         }
     }
+    peer.endpoint.ask_early(session, &mut peer.out);
     let result = if payloads.is_empty() { Ok(()) } else { peer.send(&payloads) };
     transit.queue.advance(sent);
     result

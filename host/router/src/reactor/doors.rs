@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry};
 
-use super::peers::Lost;
-use super::{Cause, Core, Kind, token};
+use super::peers::{Lost, Origin};
+use super::{Cause, Core, Kind, Task, token};
 use crate::arena::Id;
 use crate::channel::Channel;
 use crate::config::{Config, Connector, Listener, Peering};
@@ -19,12 +19,16 @@ use crate::tls;
 const RETRY: Duration = Duration::from_secs(1);
 /// Connections that may be open at once; a peer has one, with skrouterd some more for data.
 const MAX_PEERS: usize = 1024;
+/// Connections that are accepted before others have their turn: a port under attack doesn't stop the others.
+pub(super) const ACCEPTED: usize = 64;
 
 /// Where routers connect to.
 pub(super) struct Door {
     pub(super) config: Listener,
     socket: Option<TcpListener>,
     pub(super) problem: Option<String>,
+    /// Accepting failed: it is tried again with each tick.
+    starved: bool,
 }
 
 /// A router to connect to.
@@ -43,6 +47,10 @@ impl Core {
         for id in self.doors.ids() {
             if self.doors.get(id).is_some_and(|door| !config.listeners.contains(&door.config)) {
                 self.doors.remove(id);
+                // What the listener says (cost, certificates) holds for connections that it accepted.
+                let of = |(_, peer): &(Id, &super::Peer)| peer.origin == Origin::Door(id);
+                let accepted: Vec<Id> = self.peers.iter().filter(of).map(|(peer, _)| peer).collect();
+                accepted.into_iter().for_each(|peer| self.lose(peer, &Lost::Withdrawn));
             }
         }
         for id in self.dialers.ids() {
@@ -55,7 +63,7 @@ impl Core {
         }
         for listener in &config.listeners {
             if !self.doors.iter().any(|(_, door)| door.config == *listener) {
-                self.doors.insert(Door { config: listener.clone(), socket: None, problem: None });
+                self.doors.insert(Door { config: listener.clone(), socket: None, problem: None, starved: false });
             }
         }
         for connector in &config.connectors {
@@ -88,29 +96,34 @@ impl Core {
     }
 
     pub(super) fn accept_peers(&mut self, id: Id) {
-        for _ in 0..64 {
+        // What is left after so many is taken in the next round.
+        for _ in 0..ACCEPTED {
             let Some(door) = self.doors.get_mut(id) else { return };
             let Some(socket) = &door.socket else { return };
-            let (socket, from) = match socket.accept() {
-                Ok(accepted) => accepted,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => {
-                    tracing::warn!(listener = door.config.peering.name, %error, "accept a router");
-                    return;
-                }
-            };
+            let accepted = accept(socket, &mut door.starved, &door.config.peering.name);
+            let Some((socket, from)) = accepted else { return };
             let config = door.config.clone();
             if self.peers.ids().len() >= MAX_PEERS {
                 tracing::warn!(%from, "too many connections");
                 continue;
             }
-            if let Err(error) = self.accept_peer(socket, from, &config) {
+            if let Err(error) = self.accept_peer(id, socket, from, &config) {
                 tracing::warn!(%from, "{error}");
+            }
+        }
+        self.ready.push_back(Task::AcceptPeers(id));
+    }
+
+    /// Accepts again where that failed.
+    pub(super) fn tick_doors(&mut self) {
+        for id in self.doors.ids() {
+            if self.doors.get(id).is_some_and(|door| door.starved) {
+                self.accept_peers(id);
             }
         }
     }
 
-    fn accept_peer(&mut self, socket: TcpStream, from: SocketAddr, config: &Listener) -> Result<(), Lost> {
+    fn accept_peer(&mut self, door: Id, socket: TcpStream, from: SocketAddr, config: &Listener) -> Result<(), Lost> {
         let peering = &config.peering;
         let only_external = peering.mechanisms == ["EXTERNAL"];
         let authenticate = config.authenticate_peer || only_external;
@@ -120,7 +133,7 @@ impl Core {
         };
         let settings = self.settings(peering, None, tls.is_some(), authenticate);
         let name = format!("{from}");
-        self.add_peer(name, Channel::new(socket, tls), settings, peering, None)?;
+        self.add_peer(name, Channel::new(socket, tls), settings, peering, Origin::Door(door))?;
         Ok(())
     }
 
@@ -140,6 +153,7 @@ impl Core {
             max_frame: peering.max_frame,
             session_frames: peering.session_frames,
             idle_timeout: peering.idle_timeout,
+            cost: peering.cost,
             number: self.count() as i64,
         }
     }
@@ -196,7 +210,7 @@ impl Core {
         let shows_certificate = peering.tls.as_ref().is_some_and(|profile| profile.certificate.is_some());
         let settings = self.settings(peering, Some(peering.host.clone()), shows_certificate, false);
         let channel = Channel::new(socket, tls);
-        let peer = self.add_peer(peering.name.clone(), channel, settings, peering, Some(dialer))?;
+        let peer = self.add_peer(peering.name.clone(), channel, settings, peering, Origin::Dialer(dialer))?;
         if let Some(dialer) = self.dialers.get_mut(dialer) {
             dialer.peer = Some(peer);
         }
@@ -216,6 +230,30 @@ impl Core {
     }
 }
 
+/// Takes a connection off a listening socket; None where there is none now.
+///
+/// A socket tells once that connections wait. Where one can't be accepted, for want of file descriptors above all,
+/// `starved` has it tried again.
+pub(super) fn accept(socket: &TcpListener, starved: &mut bool, listener: &str) -> Option<(TcpStream, SocketAddr)> {
+    loop {
+        let error = match socket.accept() {
+            Ok(accepted) => {
+                *starved = false;
+                return Some(accepted);
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            io::ErrorKind::WouldBlock => *starved = false,
+            // This one connection is gone.
+            io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => continue,
+            _ if !std::mem::replace(starved, true) => tracing::warn!(listener, "accept a connection: {error}"),
+            _ => {}
+        }
+        return None;
+    }
+}
+
 /// A listening socket; an empty host is every address.
 pub(super) fn listen(registry: &Registry, (host, port): (&str, u16), kind: Kind, id: Id) -> io::Result<TcpListener> {
     let bind = |address: SocketAddr| TcpListener::bind(address);
@@ -228,6 +266,8 @@ pub(super) fn listen(registry: &Registry, (host, port): (&str, u16), kind: Kind,
         let bound = found.into_iter().find_map(|address| bind(address).map_err(|error| last = error).ok());
         bound.ok_or(last)?
     };
+    // As many may wait to be accepted as the system allows: by itself the library has it 128.
+    rustix::net::listen(&socket, i32::MAX)?;
     registry.register(&mut socket, token(kind, id), Interest::READABLE)?;
     Ok(socket)
 }

@@ -22,7 +22,7 @@ use crate::amqp::message;
 use crate::amqp::performative::Outcome;
 use crate::arena::Id;
 use crate::channel::{Backlog, Got, read, write_all};
-use crate::endpoint::{Owner, Part};
+use crate::endpoint::{Owner, Part, Room};
 
 /// Bytes of a stream that may be under way: read from one socket and not yet written to the other.
 const WINDOW: u64 = 1 << 20;
@@ -65,6 +65,8 @@ pub(super) struct Flow {
     owner: Id,
     /// Whose load it is part of.
     choice: Choice,
+    /// It is counted in that: of a flow within this router only the service's end is.
+    counted: bool,
     connecting: bool,
     /// Other addresses of the service.
     untried: Vec<SocketAddr>,
@@ -89,21 +91,24 @@ pub(super) struct Flow {
     complete: bool,
     written: u64,
     reported: u64,
-    held: bool,
+    /// Bytes of it that count against its sender's window.
+    kept: usize,
 }
 
 impl Core {
     fn add_flow(&mut self, mut socket: TcpStream, owner: Id, choice: Choice, connecting: bool) -> io::Result<Id> {
+        let counted = connecting || matches!(choice, Choice::Router { .. });
         let id = self.flows.next_id();
         let _ = socket.set_nodelay(true);
         self.registry.register(&mut socket, token(Kind::Flow, id), Interest::READABLE | Interest::WRITABLE)?;
-        if let Some(load) = self.load(&choice) {
+        if let Some(load) = self.load(&choice).filter(|_| counted) {
             load.open += 1;
         }
         let flow = Flow {
             socket,
             owner,
             choice,
+            counted,
             connecting,
             untried: Vec::new(),
             reply: String::new(),
@@ -120,7 +125,7 @@ impl Core {
             complete: false,
             written: 0,
             reported: 0,
-            held: false,
+            kept: 0,
         };
         Ok(self.flows.insert(flow))
     }
@@ -284,7 +289,7 @@ impl Core {
     /// Reads a batch and sends it as a stream's transfers.
     fn send_stream(&mut self, id: Id, to: Id, session: u16) -> io::Result<()> {
         let Some((flow, peer)) = self.flows.get_mut(id).zip(self.peers.get_mut(to)) else { return Ok(()) };
-        let mut room = peer.endpoint.room(session);
+        let Room { transfers: mut room, bytes: free } = peer.endpoint.room(session);
         if room == 0 {
             return Ok(());
         }
@@ -301,9 +306,16 @@ impl Core {
         }
         let open = flow.written_there.map_or(WINDOW, |written| WINDOW.saturating_sub(flow.sent - written));
         let size = peer.endpoint.max_payload();
-        let limit = (open as usize).min(BATCH).min(room as usize * size);
+        let wanted = (open as usize).min(BATCH).min(room as usize * size);
+        let limit = wanted.min(free);
         let mut ended = false;
         self.scratch.clear();
+        if flow.answered && flow.readable && limit < wanted && limit == 0 {
+            flow.queued = true;
+            peer.starve(Task::Flow(id), session, self.now);
+            self.touch(to);
+            return Ok(());
+        }
         if flow.answered && flow.readable && limit > 0 && room > 0 {
             let again = match read(&mut flow.socket, &mut self.scratch, limit)? {
                 Got::Bytes { full } => full || flow.hang_up,
@@ -330,6 +342,7 @@ impl Core {
             peer.endpoint.put_transfer(session, 0, Part::Last, &mut peer.out);
             flow.outlet = Outlet::Ended;
         }
+        peer.endpoint.ask_early(session, &mut peer.out);
         let again = flow.readable && !bytes.is_empty();
         // What is in `out` waits for the end of the round, and goes out with what others say.
         let sent = if payloads.is_empty() { Ok(()) } else { peer.send(&payloads) };
@@ -391,19 +404,16 @@ impl Core {
         if report {
             flow.reported = flow.written;
         }
-        // Who keeps to the window never gets here with more; who doesn't is held back by its session's.
-        let hold = flow.pending.len() as u64 > WINDOW;
-        let hold_changed = std::mem::replace(&mut flow.held, hold) != hold;
+        // Who keeps to the flow's window never gets here with more; who doesn't is held back by its session's.
+        let kept = flow.pending.len().saturating_sub(WINDOW as usize);
+        let before = std::mem::replace(&mut flow.kept, kept);
         match flow.inlet {
             Inlet::Stream { place, delivery } => {
                 let written = flow.written;
                 if report {
                     self.say_state(place, delivery, Outcome::Received(written), false);
                 }
-                if hold_changed && let Some(peer) = self.peers.get_mut(place.peer) {
-                    peer.endpoint.hold(place.session, hold, &mut peer.out);
-                    self.touch(place.peer);
-                }
+                self.keep(place, before, kept);
             }
             Inlet::Flow(other) => self.queue_flow(other),
             Inlet::Nowhere | Inlet::Ended => {}
@@ -415,7 +425,10 @@ impl Core {
     pub(super) fn flow_ended(&mut self, id: Id, aborted: bool) {
         let Some(flow) = self.flows.get_mut(id) else { return };
         if aborted {
-            flow.inlet = Inlet::Ended;
+            let (inlet, kept) = (std::mem::replace(&mut flow.inlet, Inlet::Ended), std::mem::take(&mut flow.kept));
+            if let Inlet::Stream { place, .. } = inlet {
+                self.keep(place, kept, 0);
+            }
             return self.fail_flow(id);
         }
         flow.complete = true;
@@ -444,7 +457,10 @@ impl Core {
 
     fn remove_flow(&mut self, id: Id) -> Option<Flow> {
         let flow = self.flows.remove(id)?;
-        if let Some(load) = self.load(&flow.choice) {
+        if let Inlet::Stream { place, .. } = flow.inlet {
+            self.keep(place, flow.kept, 0);
+        }
+        if let Some(load) = self.load(&flow.choice).filter(|_| flow.counted) {
             load.open = load.open.saturating_sub(1);
         }
         // A service's flow has the address where its answer goes, which is another router's to keep.

@@ -12,6 +12,7 @@ mod flows;
 mod peers;
 mod resolve;
 mod services;
+mod starved;
 mod status;
 
 use std::collections::{HashMap, VecDeque};
@@ -103,6 +104,7 @@ enum Task {
     Flow(Id),
     Transit(Id),
     Accept(Id),
+    AcceptPeers(Id),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,8 +145,8 @@ struct Core {
     transits: Arena<Transit>,
     /// Flows by the addresses that their answers come to.
     replies: HashMap<String, Id>,
-    /// Open flows by the router that they go to.
-    loads: HashMap<String, Load>,
+    /// Open flows by their address and the connection that they go over.
+    loads: HashMap<(String, Id), Load>,
     resolver: Resolver,
     ready: VecDeque<Task>,
     /// Peers that have something to send.
@@ -215,7 +217,8 @@ impl Router {
         let mut tick = Instant::now();
         loop {
             let wait = if self.core.ready.is_empty() {
-                tick.saturating_duration_since(Instant::now())
+                let next = self.core.next_question().map_or(tick, |question| question.min(tick));
+                next.saturating_duration_since(Instant::now())
             } else {
                 Duration::ZERO
             };
@@ -242,6 +245,7 @@ impl Router {
                 }
             }
             self.core.work();
+            self.core.ask_peers();
             if self.core.now >= tick {
                 tick = self.core.now + TICK;
                 self.core.tick();
@@ -273,8 +277,9 @@ impl Core {
             match self.ready.pop_front() {
                 Some(Task::Peer(id)) => self.work_on_peer(id),
                 Some(Task::Flow(id)) => self.work_on_flow(id),
-                Some(Task::Transit(id)) => self.pump_transit(id),
+                Some(Task::Transit(id)) => self.work_on_transit(id),
                 Some(Task::Accept(id)) => self.accept_clients(id),
+                Some(Task::AcceptPeers(id)) => self.accept_peers(id),
                 None => break,
             }
         }
@@ -283,6 +288,7 @@ impl Core {
     /// Timers.
     fn tick(&mut self) {
         self.routing.tick(self.now);
+        self.tick_doors();
         self.tick_peers();
         self.tick_flows();
         self.tick_services();

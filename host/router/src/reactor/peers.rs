@@ -24,6 +24,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many of those that wait for a peer's socket go on at once when it has room.
 const WAKE: usize = 8;
+/// A peer that makes this router keep more is not read until it is less: what it is to be sent and doesn't read, ...
+const MAX_BACKLOG: usize = 4 << 20;
+/// ... and what it has sent and can't go on from here.
+const MAX_UNTAKEN: usize = 32 << 20;
+
+/// Where a connection came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Accepted at a listener.
+    Door(Id),
+    /// Dialled for a connector.
+    Dialer(Id),
+}
 
 /// A connection to another router.
 pub(super) struct Peer {
@@ -34,10 +47,11 @@ pub(super) struct Peer {
     pub(super) out: Vec<u8>,
     /// What has arrived of a frame.
     partial: Vec<u8>,
-    pub(super) cost: u32,
-    dialer: Option<Id>,
+    pub(super) origin: Origin,
     connected: bool,
     pub(super) opened: bool,
+    /// It has opened the link of the routing protocols, or is there for data alone.
+    pub(super) routes: bool,
     since: Instant,
     idle_timeout: Duration,
     heard: Instant,
@@ -45,14 +59,32 @@ pub(super) struct Peer {
     queued: bool,
     dirty: bool,
     hang_up: bool,
+    /// It isn't read, since it makes this router keep too much.
+    stopped: bool,
     /// Who waits for the socket to take more.
     pub(super) waiting: VecDeque<Task>,
+    /// Who waits until less is under way, each with the session in which it sends.
+    pub(super) starved: Vec<(Task, u16)>,
+    /// When to ask the peer again how much is under way, while somebody waits for that.
+    pub(super) ask_at: Option<Instant>,
 }
 
 impl Peer {
     /// Whether senders have to wait.
     pub(super) fn is_blocked(&self) -> bool {
         self.channel.is_blocked()
+    }
+
+    /// Whether it makes this router keep too much.
+    fn is_overfull(&self) -> bool {
+        self.channel.backlog() + self.out.len() > MAX_BACKLOG || self.endpoint.untaken() > MAX_UNTAKEN
+    }
+
+    fn dialer(&self) -> Option<Id> {
+        match self.origin {
+            Origin::Dialer(dialer) => Some(dialer),
+            Origin::Door(_) => None,
+        }
     }
 
     /// Sends what the endpoint has to say, cut up by `payloads` that go between: each with where it goes in.
@@ -90,6 +122,8 @@ pub(super) enum Lost {
     Silent(u64),
     #[error("the peer didn't say who it is")]
     Handshake,
+    #[error("the peer opened no link of the routing protocols: it is no router (role inter-router)")]
+    NoRouter,
     #[error("it is no longer configured")]
     Withdrawn,
 }
@@ -99,7 +133,7 @@ impl Lost {
     pub(super) fn cause(&self) -> Cause {
         match self {
             Lost::Tls(_) | Lost::Channel(ChannelError::Tls(_)) => Cause::Certificate,
-            Lost::Endpoint(_) | Lost::Handshake => Cause::Protocol,
+            Lost::Endpoint(_) | Lost::Handshake | Lost::NoRouter => Cause::Protocol,
             _ => Cause::Unreachable,
         }
     }
@@ -112,7 +146,7 @@ impl Core {
         channel: Channel,
         settings: Settings,
         peering: &Peering,
-        dialer: Option<Id>,
+        origin: Origin,
     ) -> Result<Id, ChannelError> {
         let id = self.peers.next_id();
         let connected = settings.server;
@@ -124,10 +158,10 @@ impl Core {
             endpoint,
             out,
             partial: Vec::new(),
-            cost: peering.cost,
-            dialer,
+            origin,
             connected,
             opened: false,
+            routes: false,
             since: self.now,
             idle_timeout: peering.idle_timeout,
             heard: self.now,
@@ -135,7 +169,10 @@ impl Core {
             queued: false,
             dirty: false,
             hang_up: false,
+            stopped: false,
             waiting: VecDeque::new(),
+            starved: Vec::new(),
+            ask_at: None,
         };
         let _ = peer.channel.socket.set_nodelay(true);
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -192,6 +229,10 @@ impl Core {
     fn read_peer(&mut self, id: Id, scratch: &mut Scratch) -> Result<(), Lost> {
         let Some(peer) = self.peers.get_mut(id) else { return Ok(()) };
         peer.queued = false;
+        peer.stopped = peer.is_overfull();
+        if peer.stopped {
+            return Ok(());
+        }
         scratch.clear();
         scratch.push(&peer.partial);
         peer.partial.clear();
@@ -251,17 +292,29 @@ impl Core {
             Event::Opened => {
                 let Some(peer) = self.peers.get_mut(id) else { return };
                 peer.opened = true;
-                let router = peer.endpoint.peer().unwrap_or_default().to_owned();
-                tracing::info!(connection = peer.name, router, "a router is connected");
-                if let Some(dialer) = peer.dialer.and_then(|dialer| self.dialers.get_mut(dialer)) {
-                    dialer.problem = None;
+                if !peer.endpoint.is_routing() {
+                    self.router_connected(id);
                 }
             }
             Event::ControlUp => {
+                self.router_connected(id);
                 if self.peers.get(id).is_some_and(|peer| peer.endpoint.is_routing()) {
                     self.routing.connected(id);
                 }
             }
+        }
+    }
+
+    /// A peer is known to be a router.
+    fn router_connected(&mut self, id: Id) {
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        if std::mem::replace(&mut peer.routes, true) {
+            return;
+        }
+        let router = peer.endpoint.peer().unwrap_or_default().to_owned();
+        tracing::info!(connection = peer.name, router, "a router is connected");
+        if let Some(dialer) = peer.dialer().and_then(|dialer| self.dialers.get_mut(dialer)) {
+            dialer.problem = None;
         }
     }
 
@@ -288,6 +341,13 @@ impl Core {
                     continue;
                 }
             }
+            if peer.stopped && !peer.is_overfull() {
+                peer.stopped = false;
+                if !std::mem::replace(&mut peer.queued, true) {
+                    self.ready.push_back(Task::Peer(id));
+                }
+            }
+            self.ready.extend(peer.fed());
             if !peer.is_blocked() && !peer.waiting.is_empty() {
                 for task in peer.waiting.drain(..peer.waiting.len().min(WAKE)) {
                     self.ready.push_back(task);
@@ -338,27 +398,31 @@ impl Core {
     /// Ends a connection, and all that went over it.
     pub(super) fn lose(&mut self, id: Id, lost: &Lost) {
         let Some(mut peer) = self.peers.remove(id) else { return };
-        if peer.opened {
+        if peer.routes {
             let router = peer.endpoint.peer().unwrap_or_default();
             tracing::warn!(connection = peer.name, router, "a router is gone: {lost}");
-        } else if peer.dialer.is_none() {
+        } else if peer.dialer().is_none() {
             tracing::warn!(from = peer.name, "a connection is refused: {lost}");
         }
         if peer.connected {
-            if let Lost::Endpoint(failure @ (Failure::Malformed(_) | Failure::Protocol(_))) = lost {
-                let error = Condition::new("amqp:connection:framing-error", failure.to_string());
-                peer.endpoint.put_close(Some(error), &mut peer.out);
+            let name = match lost {
+                Lost::Endpoint(Failure::Malformed(_) | Failure::Protocol(_)) => "amqp:connection:framing-error",
+                Lost::Endpoint(Failure::Role(_)) => "qd:connection-role",
+                Lost::NoRouter => "amqp:connection:forced",
+                _ => "",
+            };
+            if !name.is_empty() {
+                peer.endpoint.put_close(Some(Condition::new(name, lost.to_string())), &mut peer.out);
             }
             let _ = peer.send(&[]);
             peer.channel.finish();
         }
         let (sinks, owners) = peer.endpoint.interests();
         self.gone(sinks, owners);
-        for task in peer.waiting {
-            self.ready.push_back(task);
-        }
+        self.ready.extend(peer.waiting.iter().copied().chain(peer.starved.iter().map(|(task, _)| *task)));
+        self.loads.retain(|(_, connection), _| *connection != id);
         self.routing.disconnected(id, self.now);
-        if let Some(dialer) = peer.dialer {
+        if let Some(dialer) = peer.dialer() {
             self.dial_failed(dialer, lost);
         }
     }
@@ -374,6 +438,8 @@ impl Core {
                 Lost::NoAnswer(peer.name.clone())
             } else if !peer.opened && age > HANDSHAKE_TIMEOUT {
                 Lost::Handshake
+            } else if !peer.routes && age > HANDSHAKE_TIMEOUT {
+                Lost::NoRouter
             } else if !peer.idle_timeout.is_zero() && silence > peer.idle_timeout {
                 Lost::Silent(silence.as_secs())
             } else {

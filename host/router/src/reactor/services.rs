@@ -3,12 +3,11 @@
 //! A port is open only while a connector of its address can be reached, here or at another router: a client is refused
 //! rather than left waiting.
 
-use std::io;
 use std::time::Instant;
 
 use mio::net::TcpListener;
 
-use super::doors::listen;
+use super::doors::{ACCEPTED, accept, listen};
 use super::{Core, Kind};
 use crate::arena::Id;
 use crate::config::{Config, Distribution, TcpConnector, TcpListener as TapConfig};
@@ -18,6 +17,8 @@ pub(super) struct Tap {
     pub(super) config: TapConfig,
     pub(super) socket: Option<TcpListener>,
     pub(super) problem: Option<String>,
+    /// Accepting failed: it is tried again with each tick.
+    starved: bool,
 }
 
 /// A service of an address.
@@ -39,7 +40,11 @@ pub(super) struct Load {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
     Service(Id),
-    Router { router: String, connection: Id },
+    /// By a connection to another router, to one of the routers there that have this address.
+    Router {
+        address: String,
+        connection: Id,
+    },
 }
 
 impl Core {
@@ -58,7 +63,7 @@ impl Core {
         }
         for listener in &config.tcp_listeners {
             if !self.taps.iter().any(|(_, tap)| tap.config == *listener) {
-                self.taps.insert(Tap { config: listener.clone(), socket: None, problem: None });
+                self.taps.insert(Tap { config: listener.clone(), socket: None, problem: None, starved: false });
             }
         }
         for connector in &config.tcp_connectors {
@@ -91,12 +96,14 @@ impl Core {
         let services = self.services.iter().filter(|(_, service)| raw && service.config.address == address);
         let here = services.map(|(id, service)| (0, service.load, Choice::Service(id)));
         let there = self.routing.destinations(address, origin).into_iter().map(|destination| {
-            let load = self.loads.get(&destination.router).copied().unwrap_or_default();
-            let (router, connection) = (destination.router, destination.connection);
-            (destination.cost as usize, load, Choice::Router { router, connection })
+            let (address, connection) = (address.to_owned(), destination.connection);
+            let load = self.loads.get(&(address.clone(), connection)).copied().unwrap_or_default();
+            (destination.cost as usize, load, Choice::Router { address, connection })
         });
+        // As skrouterd's `qdr_forward_balanced_CT`: flows that are open, and for routers what the way costs; of equals
+        // those here, who cost nothing, come first.
         let weight = |cost: usize, load: Load| {
-            if closest { (cost, load.open, load.last) } else { (cost + load.open, 0, load.last) }
+            if closest { (cost, 0, load.open, load.last) } else { (cost + load.open, cost.min(1), 0, load.last) }
         };
         let best = here.chain(there).min_by_key(|(cost, load, _)| weight(*cost, *load));
         let (_, _, choice) = best?;
@@ -111,7 +118,10 @@ impl Core {
     pub(super) fn load(&mut self, choice: &Choice) -> Option<&mut Load> {
         match choice {
             Choice::Service(id) => self.services.get_mut(*id).map(|service| &mut service.load),
-            Choice::Router { router, .. } => Some(self.loads.entry(router.clone()).or_default()),
+            Choice::Router { address, connection } => {
+                self.peers.get(*connection)?;
+                Some(self.loads.entry((address.clone(), *connection)).or_default())
+            }
         }
     }
 
@@ -157,6 +167,11 @@ impl Core {
         if self.taps.iter().any(|(_, tap)| tap.problem.is_some()) {
             self.open_and_close_taps();
         }
+        for id in self.taps.ids() {
+            if self.taps.get(id).is_some_and(|tap| tap.starved) {
+                self.accept_clients(id);
+            }
+        }
         let now: Instant = self.now;
         let names: Vec<(String, u16)> =
             self.services.iter().map(|(_, service)| (service.config.host.clone(), service.config.port)).collect();
@@ -166,21 +181,13 @@ impl Core {
     }
 
     pub(super) fn accept_clients(&mut self, id: Id) {
-        // What is left after so many is taken in the next round: a port under attack doesn't stop the others.
-        for _ in 0..64 {
-            let Some(tap) = self.taps.get(id) else { return };
+        // What is left after so many is taken in the next round.
+        for _ in 0..ACCEPTED {
+            let Some(tap) = self.taps.get_mut(id) else { return };
             let Some(socket) = &tap.socket else { return };
-            match socket.accept() {
-                Ok((socket, _)) => {
-                    let address = tap.config.address.clone();
-                    self.start_flow(id, socket, &address);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => {
-                    tracing::warn!(listener = tap.config.name, %error, "accept a client");
-                    return;
-                }
-            }
+            let Some((socket, _)) = accept(socket, &mut tap.starved, &tap.config.name) else { return };
+            let address = tap.config.address.clone();
+            self.start_flow(id, socket, &address);
         }
         self.ready.push_back(super::Task::Accept(id));
     }

@@ -312,7 +312,7 @@ impl Routing {
                 self.recompute = true;
             }
         }
-        if self.peers.insert(from.to_owned(), cost).is_none() {
+        if self.peers.insert(from.to_owned(), cost) != Some(cost) {
             tracing::info!(router = from, cost, "a neighbour is reachable");
             self.links_changed = true;
         }
