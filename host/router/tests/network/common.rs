@@ -78,7 +78,7 @@ impl Drop for Router {
     }
 }
 
-fn config(id: &str, more: Value) -> String {
+pub(crate) fn config(id: &str, more: Value) -> String {
     let mut sections = vec![json!(["router", {"id": id, "mode": "interior"}])];
     sections.extend(more.as_array().unwrap().iter().cloned());
     Value::Array(sections).to_string()

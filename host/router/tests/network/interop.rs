@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::certificates::{certificates, ssl_profile, with_tls};
 use crate::common::*;
-use crate::security::{certificates, ssl_profile, with_tls};
 
 fn stand_in() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/router/skrouterd_standin.py")

@@ -2,8 +2,14 @@
 //! routers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod balance;
+mod certificates;
 mod common;
+mod costs;
+mod downloads;
 mod failures;
 mod flows;
 mod interop;
+mod pressure;
+mod rows;
 mod security;
