@@ -310,7 +310,7 @@ impl Core {
         let limit = wanted.min(free);
         let mut ended = false;
         self.scratch.clear();
-        if flow.answered && flow.readable && limit < wanted && limit == 0 {
+        if flow.answered && flow.readable && limit == 0 && wanted > 0 {
             flow.queued = true;
             peer.starve(Task::Flow(id), session, self.now);
             self.touch(to);

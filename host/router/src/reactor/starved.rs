@@ -7,14 +7,10 @@ use super::{Core, Task};
 use crate::arena::Id;
 
 impl Peer {
-    /// Lets a sender wait until there is less under way, and asks the peer how much is.
+    /// Lets a sender wait until there is less under way; the peer is asked how much is at the end of the round.
     pub(super) fn starve(&mut self, task: Task, session: u16, now: Instant) {
         self.starved.push((task, session));
-        self.ask(now);
-    }
-
-    fn ask(&mut self, now: Instant) {
-        self.ask_at = self.endpoint.ask(now, &mut self.out);
+        self.ask_at = Some(now);
     }
 
     /// Those that waited for less to be under way and may go on.
@@ -23,10 +19,8 @@ impl Peer {
             return Vec::new();
         }
         let endpoint = &mut self.endpoint;
-        let (fed, starved) = self.starved.drain(..).partition(|(_, session)| endpoint.free(*session) > 0);
-        self.starved = starved;
-        let fed: Vec<(Task, u16)> = fed;
-        fed.into_iter().map(|(task, _)| task).collect()
+        let fed = self.starved.extract_if(.., |(_, session)| endpoint.free(*session) > 0);
+        fed.map(|(task, _)| task).collect()
     }
 }
 
@@ -44,7 +38,7 @@ impl Core {
             let Some(peer) = self.peers.get_mut(id) else { continue };
             peer.ask_at = None;
             if !peer.starved.is_empty() {
-                peer.ask(self.now);
+                peer.ask_at = peer.endpoint.ask(self.now, &mut peer.out);
                 self.touch(id);
             }
         }
