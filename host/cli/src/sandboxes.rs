@@ -1,5 +1,6 @@
 //! Which sandbox a command means, and how it gets to talk to it.
 
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -7,6 +8,7 @@ use knetsim_model::Failure;
 use knetsim_sandbox::StateFolder;
 
 use crate::control::client::Client;
+use crate::control::handed;
 
 /// The name of a sandbox that nobody named.
 pub(crate) const DEFAULT: &str = "default";
@@ -40,15 +42,21 @@ fn inside() -> bool {
 
 /// Connects to a sandbox. Within a tokio runtime.
 pub(crate) async fn connect(folder: &StateFolder) -> anyhow::Result<Client> {
-    let stream = folder.connect()?;
+    greet(folder.connect()?).await
+}
+
+async fn greet(stream: UnixStream) -> anyhow::Result<Client> {
     let hello = tokio::time::timeout(HELLO, Client::greet(stream));
     Ok(hello.await.context("the sandbox's supervisor doesn't answer")??)
 }
 
-/// Runs `talk` with a connection to the sandbox of that name.
+/// Runs `talk` with a connection to the sandbox of that name, or to the one that this program is handed a connection to.
 pub(crate) fn talk<T>(name: Option<&str>, talk: impl AsyncFnOnce(Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let folder = find(name)?;
-    runtime()?.block_on(async { talk(connect(&folder).await?).await })
+    let stream = match handed::take()? {
+        Some(stream) => stream,
+        None => find(name)?.connect()?,
+    };
+    runtime()?.block_on(async { talk(greet(stream).await?).await })
 }
 
 /// A runtime of one thread, all that a client needs.

@@ -77,7 +77,7 @@ fn a_chapter_from_its_beginning_to_its_end() {
     learner.press("a12\r");
     learner.sees("12 is not it");
     learner.press("amany\r");
-    learner.sees("many is no whole number");
+    learner.sees("no whole number is in many");
     learner.press("\u{1b}");
     learner.sees("q quit");
     learner.press("s");

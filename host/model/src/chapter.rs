@@ -1,11 +1,10 @@
 //! What a chapter says of itself: outline, tasks, verdicts. The same as `lesson` in `guest-sdk/wit`, for what is
 //! said on the control socket, printed as JSON, and kept as progress.
 
-use std::net::Ipv4Addr;
-
-use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::answer;
 
 /// A chapter as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -72,7 +71,8 @@ pub enum AnswerKind {
     Text,
     /// A whole number.
     Number,
-    /// An IPv4 address, or a network with its prefix length.
+    /// An IPv4 address, or a network with its prefix length: `11.10.0.0/20`. An address with a prefix length that is no
+    /// network, as on an interface, is taken for the address.
     Address,
     /// A hardware address.
     Mac,
@@ -83,49 +83,70 @@ pub enum AnswerKind {
 }
 
 impl AnswerKind {
-    /// An answer in the one form in which a check gets it.
+    /// What it takes, in words, with an example.
+    pub fn wanted(&self) -> &'static str {
+        match self {
+            AnswerKind::Text => "a word or some",
+            AnswerKind::Number => "a whole number, such as 8472",
+            AnswerKind::Address => "an address, such as 11.10.0.2, or a network, such as 11.10.0.0/20",
+            AnswerKind::Mac => "a hardware address, such as 02:00:00:00:00:01",
+            AnswerKind::Choice(_) => "the number of one of them",
+            AnswerKind::Choices(_) => "the numbers of all that are right, with commas: 1, 3",
+        }
+    }
+
+    /// An answer in the one form in which a check gets it. A number or an address may stand in what a command printed:
+    /// `net:[4026534535]`, `inet 11.10.0.2/20 brd 11.10.15.255`.
     ///
     /// # Errors
-    /// It is of another kind; in words for who gave it.
+    /// It holds no value of this kind, or several; in words for the one who gave it.
     pub fn canonical(&self, answer: &str) -> Result<String, String> {
         let answer = answer.trim();
         if answer.is_empty() && !matches!(self, AnswerKind::Choices(_)) {
-            return Err("an answer is needed".to_owned());
+            return Err(self.refusal("an answer is needed"));
         }
         match self {
             AnswerKind::Text => Ok(answer.split_whitespace().collect::<Vec<_>>().join(" ")),
-            AnswerKind::Number => {
-                let number = answer.parse::<i64>().map_err(|_| format!("`{answer}` is no whole number"))?;
-                Ok(number.to_string())
-            }
-            AnswerKind::Address => {
-                let address = answer.parse::<Ipv4Addr>().map(|address| address.to_string());
-                let network = || answer.parse::<Ipv4Net>().map(|network| network.to_string());
-                address.or_else(|_| network()).map_err(|_| {
-                    format!("`{answer}` is no IPv4 address or network, such as `11.10.0.2` or `11.10.0.0/20`")
-                })
-            }
-            AnswerKind::Mac => {
-                let bytes: Vec<_> = answer.split([':', '-']).map(|byte| u8::from_str_radix(byte, 16)).collect();
-                if bytes.len() != 6 || bytes.iter().any(Result::is_err) {
-                    return Err(format!("`{answer}` is no hardware address, such as `02:00:00:00:00:0a`"));
-                }
-                Ok(bytes.into_iter().flatten().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
-            }
-            AnswerKind::Choice(of) => one_of(of, answer).map(str::to_owned),
+            AnswerKind::Number => self.only("whole number", answer::numbers(answer), answer),
+            AnswerKind::Address => self.only("address", answer::addresses(answer), answer),
+            AnswerKind::Mac => self.only("hardware address", answer::macs(answer), answer),
+            AnswerKind::Choice(of) => self.one_of(of, answer).map(str::to_owned),
             AnswerKind::Choices(of) => {
                 let lines = answer.lines().map(str::trim).filter(|line| !line.is_empty());
-                let chosen = lines.map(|line| one_of(of, line)).collect::<Result<Vec<_>, _>>()?;
+                let chosen = lines.map(|line| self.one_of(of, line)).collect::<Result<Vec<_>, _>>()?;
                 let ordered = of.iter().map(String::as_str).filter(|choice| chosen.contains(choice));
                 Ok(ordered.collect::<Vec<_>>().join("\n"))
             }
         }
     }
-}
 
-fn one_of<'a>(of: &'a [String], answer: &str) -> Result<&'a str, String> {
-    let found = of.iter().find(|choice| choice.eq_ignore_ascii_case(answer));
-    found.map(String::as_str).ok_or_else(|| format!("`{answer}` is none of: {}", of.join(", ")))
+    /// Why an answer is not taken, and what would be.
+    fn refusal(&self, why: &str) -> String {
+        format!("{why}. Type {}", self.wanted())
+    }
+
+    fn one_of<'a>(&self, of: &'a [String], answer: &str) -> Result<&'a str, String> {
+        let found = of.iter().find(|choice| choice.eq_ignore_ascii_case(answer));
+        let none = || self.refusal(&format!("`{answer}` is none of: {}", of.join(", ")));
+        found.map(String::as_str).ok_or_else(none)
+    }
+
+    /// The value that was found, where it is the only one.
+    fn only(&self, what: &str, mut found: Vec<String>, answer: &str) -> Result<String, String> {
+        match (found.len(), found.pop()) {
+            (1, Some(one)) => Ok(one),
+            (_, None) => {
+                // What is pasted may be long.
+                let begin: String = answer.chars().filter(|c| !c.is_control()).take(40).collect();
+                Err(self.refusal(&format!("no {what} is in `{begin}`")))
+            }
+            (_, Some(last)) => {
+                found.truncate(3);
+                let all = found.into_iter().chain([last]).collect::<Vec<_>>().join(", ");
+                Err(format!("more than one {what} is in that: {all}. Type the one that is meant"))
+            }
+        }
+    }
 }
 
 /// What a check found.
@@ -152,7 +173,6 @@ mod tests {
             (AnswerKind::Number, "10.0", None),
             (AnswerKind::Address, " 11.10.0.2\n", Some("11.10.0.2")),
             (AnswerKind::Address, "11.10.0.0/20", Some("11.10.0.0/20")),
-            (AnswerKind::Address, "11.10.0.256", None),
             (AnswerKind::Mac, "2-0-0-0-0-A", Some("02:00:00:00:00:0a")),
             (AnswerKind::Mac, "02:00:00:00:00", None),
             (AnswerKind::Choice(of()), "a ROUTER", Some("A router")),

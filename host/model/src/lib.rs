@@ -3,6 +3,7 @@
 //!
 //! The lowest layer. It depends on nothing of knetsim.
 
+mod answer;
 pub mod chapter;
 pub mod error;
 pub mod event;

@@ -37,7 +37,7 @@ fn what_is_there_instead(lab: &Lab) -> Result<String> {
 }
 
 fn loopback() -> Task {
-    let text = "Bring up `lo` in `myns`, and ping 127.0.0.1 *inside* `myns`.";
+    let text = "Bring up `lo` in `myns`, and have `myns` ping itself, by 127.0.0.1, *inside* `myns`.";
     Task::new("lo-up", "Let it talk to itself", text)
         .after("make-ns")
         .hint("`ip link set lo up` brings up a loopback. It has to run inside `myns`.")
@@ -75,7 +75,9 @@ fn counters() -> Task {
         .accept(|_, given| {
             let (inside, outside) = (device("box/myns", "lo")?.counters, device("box", "lo")?.counters);
             let is = |number: u64| number.to_string() == given;
-            Ok(if is(inside.rx_packets) {
+            Ok(if is(inside.rx_packets) && inside.rx_packets == outside.rx_packets {
+                Verdict::missing("both have received as many, so this could be either: ping on box once more")
+            } else if is(inside.rx_packets) {
                 Verdict::passed()
             } else if is(outside.rx_packets) {
                 Verdict::missing(format!("{given} is what lo of box itself has received: `myns` has a lo of its own"))

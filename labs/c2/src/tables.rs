@@ -1,7 +1,17 @@
 //! Section 6: the three entries that lead to another worker; one of them deleted, and written again.
 
-use course_scene::{device, has_been, look};
-use knetsim_sdk::{Command, Lab, Place, Result, Section, Task, Verdict};
+use std::time::Duration;
+
+use course_scene::{device, look};
+use knetsim_sdk::records::Packet;
+use knetsim_sdk::{Command, Lab, Place, Result, Section, Task, Tries, Verdict};
+
+use crate::addresses::pod;
+
+/// C0w2 on the underlay.
+const WORKER: &str = "10.0.0.4";
+/// The kernel announces a change up to so much later than the first packet that it concerns.
+const LATER_MS: u64 = 1000;
 
 pub(crate) fn section() -> Section {
     Section::new("Three tables", include_str!("../text/6-three-tables.md")).task(cut()).task(mend())
@@ -27,7 +37,7 @@ impl Way {
         let route = worker.routes()?.iter().any(|route| route.gateway.as_ref() == Some(&hop));
         let neighbour = worker.neighbours()?.iter().any(|it| it.address == hop && it.mac.as_ref() == Some(&mac));
         let forwarding = worker.fdb()?.iter().any(|entry| {
-            entry.interface == "flannel.100" && entry.mac == mac && entry.destination.as_deref() == Some("10.0.0.4")
+            entry.interface == "flannel.100" && entry.mac == mac && entry.destination.as_deref() == Some(WORKER)
         });
         Ok(Way { mac, hop, route, neighbour, forwarding })
     }
@@ -47,51 +57,100 @@ fn cut() -> Task {
     Task::new("cut", "Cut the way", text)
         .hint("Which entry leads to C0w2? Its `dst` is 10.0.0.4.")
         .hint("`bridge fdb del MAC dev flannel.100 dst 10.0.0.4`, on C0w1, with the MAC of that entry.")
-        .check(|_| {
+        .hint("Then, in a shell of `C0w1.c1`: `ping -c 2 ADDRESS`, with the address of c2.")
+        .check(|lab| {
             let way = Way::look()?;
-            // It may be mended already.
-            let cut = !way.forwarding || was_cut(&way)?;
-            let still = format!("C0w1 still has the entry {} dev flannel.100 dst 10.0.0.4", way.mac);
-            let others = look("C0w1")?.fdb()?.iter().any(|entry| entry.destination.as_deref() == Some("10.0.0.5"));
-            Ok(way
-                .leads_to_tunnel()
-                .require(cut, still)
-                .require(others, "the entry for C0w3, dst 10.0.0.5, is gone too: put it back"))
+            // What has failed for want of the entry has failed, though it may be mended already.
+            if way.leads_to_tunnel() == Verdict::passed() && failed_at(lab, &way)?.is_some() {
+                return others_lead();
+            }
+            let what = match way.forwarding {
+                true => format!("C0w1 still has the entry {} dev flannel.100 dst {WORKER}", way.mac),
+                false => "c1 has not pinged c2 since the entry is gone: ping, and see that nothing comes back".to_owned(),
+            };
+            Ok(way.leads_to_tunnel().and(others_lead()?).and(Verdict::missing(what)))
         })
         .solve(|lab| {
             write_all(lab)?;
-            on_worker(lab, &["bridge", "fdb", "del", &Way::look()?.mac, "dev", "flannel.100", "dst", "10.0.0.4"])
+            on_worker(lab, &["bridge", "fdb", "del", &Way::look()?.mac, "dev", "flannel.100", "dst", WORKER])?;
+            ping(lab)
         })
 }
 
+/// Whether C0w1 still knows the way to the third worker.
+fn others_lead() -> Result<Verdict> {
+    let others = look("C0w1")?.fdb()?.iter().any(|entry| entry.destination.as_deref() == Some("10.0.0.5"));
+    Ok(Verdict::passed().require(others, "the entry for C0w3, dst 10.0.0.5, is gone too: put it back"))
+}
+
 fn mend() -> Task {
-    let text = "Write the entry again, so that c1 reaches c2 as before.";
+    let text = "Write the entry again, and ping c2 from c1 until it answers as before.";
     Task::new("mend", "Mend it", text)
         .after("cut")
         .hint("The hardware address that belongs in there stands in two other places: the neighbour table, and etcd.")
         .hint("`bridge fdb add MAC dev flannel.100 dst 10.0.0.4`, on C0w1. MAC is C0w2's `VtepMAC`.")
-        .check(|_| {
+        .hint("Then, in a shell of `C0w1.c1`: `ping -c 2 ADDRESS`, with the address of c2.")
+        .check(|lab| {
             let way = Way::look()?;
-            let wrong = look("C0w1")?.fdb()?.into_iter().find(|entry| {
+            let Some(failed) = failed_at(lab, &way)? else {
+                return Ok(Verdict::missing("no ping of c1 to c2 has failed yet: cut the way first, and ping"));
+            };
+            if pings(lab)?.iter().any(|ping| ping.answered && ping.at_ms > failed) {
+                return Ok(Verdict::passed());
+            }
+            let entries = look("C0w1")?.fdb()?;
+            let wrong = entries.iter().find(|entry| {
                 entry.interface == "flannel.100"
-                    && entry.destination.as_deref() == Some("10.0.0.4")
+                    && entry.destination.as_deref() == Some(WORKER)
                     && entry.mac != way.mac
             });
-            let missing = match wrong {
-                Some(entry) => format!("{} leads to 10.0.0.4, but C0w2's flannel.100 is {}", entry.mac, way.mac),
-                None => format!("C0w1 has no entry that leads {} to 10.0.0.4", way.mac),
+            let what = match wrong {
+                _ if way.forwarding => "c2 has answered no ping of c1 since the last one failed: ping again".to_owned(),
+                Some(entry) => format!("{} leads to {WORKER}, but C0w2's flannel.100 is {}", entry.mac, way.mac),
+                None => format!("C0w1 has no entry that leads {} to {WORKER}", way.mac),
             };
-            Ok(way
-                .leads_to_tunnel()
-                .require(way.forwarding, missing)
-                .require(was_cut(&way)?, "the entry for C0w2 was never deleted: cut it first"))
+            Ok(way.leads_to_tunnel().and(Verdict::missing(what)))
         })
-        .solve(write_all)
+        .solve(|lab| {
+            write_all(lab)?;
+            ping(lab)
+        })
 }
 
-/// By what the kernel announced.
-fn was_cut(way: &Way) -> Result<bool> {
-    has_been("C0w1", "fdb", "gone", &way.mac)
+/// A ping of c1 to c2, as c1 sees it.
+struct Ping {
+    at_ms: u64,
+    answered: bool,
+}
+
+fn pings(lab: &Lab) -> Result<Vec<Ping>> {
+    let (c1, c2) = (pod("C0w1.c1")?, pod("C0w2.c2")?);
+    let seen = lab.kept_capture("inside")?.packets()?;
+    let echo = |packet: &Packet| packet.icmp().map(|icmp| (icmp.id, icmp.sequence));
+    let answered = |asked: &Packet| seen.iter().any(|it| it.is_pong(&c2, &c1) && echo(it) == echo(asked));
+    let asked = seen.iter().filter(|packet| packet.is_ping(&c1, &c2));
+    Ok(asked.map(|packet| Ping { at_ms: packet.at_us / 1000, answered: answered(packet) }).collect())
+}
+
+/// When c1's last ping failed that was sent while the FDB of C0w1 did not lead to C0w2, by what the kernel announced.
+fn failed_at(lab: &Lab, way: &Way) -> Result<Option<u64>> {
+    let leads = format!("{} dev flannel.100 dst {WORKER}", way.mac);
+    let entries = lab.history(0)?.entries.into_iter().filter(|entry| {
+        entry.place == "C0w1" && entry.change.subject == "fdb" && entry.change.detail.starts_with(&way.mac)
+    });
+    let changes: Vec<_> = entries.map(|it| (it.at_ms, it.change.verb != "gone" && it.change.detail == leads)).collect();
+    let cut = |at_ms: u64| {
+        let mended = |from: u64| changes.iter().any(|(at, leads)| *leads && (from..=at_ms).contains(at));
+        changes.iter().any(|(at, leads)| !leads && *at <= at_ms + LATER_MS && !mended(*at))
+    };
+    let failed = pings(lab)?.into_iter().filter(|ping| !ping.answered && cut(ping.at_ms));
+    Ok(failed.map(|ping| ping.at_ms).max())
+}
+
+/// One ping of c1 to c2. That nobody answers is no error.
+fn ping(lab: &Lab) -> Result<()> {
+    let tries = Tries { count: 1, timeout: Duration::from_millis(500) };
+    lab.place("C0w1.c1").probe()?.ping(pod("C0w2.c2")?, tries).map(drop)
 }
 
 /// All three entries for C0w2, as flannel writes them.
@@ -99,7 +158,7 @@ fn write_all(lab: &Lab) -> Result<()> {
     let Way { mac, hop, .. } = Way::look()?;
     let subnet = format!("{hop}/20");
     on_worker(lab, &["ip", "neighbour", "replace", &hop, "lladdr", &mac, "dev", "flannel.100", "nud", "permanent"])?;
-    on_worker(lab, &["bridge", "fdb", "replace", &mac, "dev", "flannel.100", "dst", "10.0.0.4", "self", "permanent"])?;
+    on_worker(lab, &["bridge", "fdb", "replace", &mac, "dev", "flannel.100", "dst", WORKER, "self", "permanent"])?;
     on_worker(lab, &["ip", "route", "replace", &subnet, "via", &hop, "dev", "flannel.100", "onlink"])
 }
 

@@ -2,5 +2,6 @@
 //! What they say is [`knetsim_model::protocol`]; here are the lines, the client and the server.
 
 pub(crate) mod client;
+pub(crate) mod handed;
 pub(crate) mod server;
 pub(crate) mod wire;

@@ -15,22 +15,19 @@ pub(crate) fn read(kind: &AnswerKind, typed: &str) -> Result<String, String> {
         }
         _ => typed.to_owned(),
     };
-    if named.trim().is_empty() {
-        return Err(format!("Type {}.", wanted(kind)));
-    }
-    kind.canonical(&named).map_err(|why| format!("{why}. Type {}.", wanted(kind)))
+    kind.canonical(&named).and_then(|answer| match answer.is_empty() {
+        true => Err(format!("an answer is needed. Type {}", kind.wanted())),
+        false => Ok(answer),
+    })
 }
 
-/// What a question takes, in words.
-pub(crate) fn wanted(kind: &AnswerKind) -> &'static str {
-    match kind {
-        AnswerKind::Text => "a word or some",
-        AnswerKind::Number => "a whole number, such as 8472",
-        AnswerKind::Address => "an address, such as 11.10.0.2, or a network, such as 11.10.0.0/20",
-        AnswerKind::Mac => "a hardware address, such as 02:00:00:00:00:01",
-        AnswerKind::Choice(_) => "the number of one of them",
-        AnswerKind::Choices(_) => "the numbers of all that are right, with commas: 1, 3",
-    }
+/// How an answer is shown to someone who asks for it: as it would be typed, each with its words where it is chosen.
+pub(crate) fn shown(kind: &AnswerKind, answer: &str) -> Vec<String> {
+    let numbered = |line: &str| match choices(kind).iter().position(|choice| choice == line) {
+        Some(at) => format!("{}. {line}", at + 1),
+        None => line.to_owned(),
+    };
+    answer.lines().map(numbered).collect()
 }
 
 /// What may be chosen, where something may be.
@@ -41,13 +38,16 @@ pub(crate) fn choices(kind: &AnswerKind) -> &[String] {
     }
 }
 
-/// The words of a choice that is meant by its number. Choices may be numbers themselves: their words come first.
+/// The words of a choice that is meant by its number, or by both as in the list: `2. eth0`. Choices may be numbers
+/// themselves: their words come first.
 fn named(choices: &[String], typed: &str) -> String {
     let typed = typed.trim();
     let said = choices.iter().any(|choice| choice.eq_ignore_ascii_case(typed));
-    let at = typed.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+    let (number, words) = typed.split_once('.').unwrap_or((typed, ""));
+    let at = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
     let numbered = at.filter(|_| !said).and_then(|at| choices.get(at));
-    numbered.map_or(typed, String::as_str).to_owned()
+    let alike = |choice: &&String| words.is_empty() || words.trim().eq_ignore_ascii_case(choice);
+    numbered.filter(alike).map_or(typed, String::as_str).to_owned()
 }
 
 #[cfg(test)]
@@ -59,9 +59,13 @@ mod tests {
         let of = || vec!["cni0".to_owned(), "eth0".to_owned(), "flannel.100".to_owned()];
         let cases = [
             (AnswerKind::Number, "8472", Some("8472")),
-            (AnswerKind::Number, "about 5", None),
+            (AnswerKind::Number, "net:[4026534535]", Some("4026534535")),
+            (AnswerKind::Number, "about five", None),
+            (AnswerKind::Number, " ", None),
             (AnswerKind::Choice(of()), "2", Some("eth0")),
             (AnswerKind::Choice(of()), "ETH0", Some("eth0")),
+            (AnswerKind::Choice(of()), "    3. flannel.100", Some("flannel.100")),
+            (AnswerKind::Choice(of()), "2. flannel.100", None),
             (AnswerKind::Choice(of()), "0", None),
             (AnswerKind::Choice(of()), "4", None),
             (AnswerKind::Choices(of()), "3, cni0,3", Some("cni0\nflannel.100")),
@@ -73,5 +77,12 @@ mod tests {
         for (kind, typed, taken) in cases {
             assert_eq!(read(&kind, typed).ok().as_deref(), taken, "{kind:?}: {typed}");
         }
+    }
+
+    #[test]
+    fn what_was_chosen_is_shown_by_number_and_words() {
+        let kind = AnswerKind::Choices(["cni0", "eth0", "lo"].map(str::to_owned).to_vec());
+        assert_eq!(shown(&kind, "cni0\nlo"), ["1. cni0", "3. lo"]);
+        assert_eq!(shown(&AnswerKind::Number, "8472"), ["8472"]);
     }
 }

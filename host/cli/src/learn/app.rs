@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::document::{self, Document};
 use super::lesson::{Lesson, News};
-use super::screen::{Act, Screen};
+use super::screen::{Act, Mode, Screen};
 use super::session::Scope;
 use super::text::{Commands, Ends};
 use super::theme::Theme;
@@ -66,7 +66,11 @@ impl<'a> App<'a> {
                     if typed.is_empty() {
                         return Ok(End::Quit);
                     }
-                    for key in keys::read(&typed) {
+                    let keys = keys::read(&typed);
+                    for (left, key) in (0..keys.len()).rev().zip(keys) {
+                        let pasted = left > 0 && matches!(self.screen.mode, Mode::Answering(_));
+                        // Of what is pasted, only the end is an Enter: the rest would be taken for keys.
+                        let key = if pasted && key == Key::Char('\n') { Key::Char(' ') } else { key };
                         if let Some(end) = self.key(key).await? {
                             return Ok(end);
                         }

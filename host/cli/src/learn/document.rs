@@ -49,7 +49,7 @@ fn set_task(layout: &mut Layout, session: &Session, task: &Task, theme: Theme) {
     layout.blocks(&parse(&task.text), INDENT);
     if let Some(kind) = &task.question {
         for (number, choice) in (1..).zip(answer::choices(kind)) {
-            layout.line(Span::raw(format!("{:INDENT$}{number}. ", "")), choice, anstyle::Style::new());
+            layout.raw(Span::raw(format!("{:INDENT$}{number}. ", "")), choice);
         }
     }
     for (number, hint) in (1..).zip(session.hints(task)) {
@@ -58,19 +58,20 @@ fn set_task(layout: &mut Layout, session: &Session, task: &Task, theme: Theme) {
         layout.blocks(&parse(hint), INDENT);
     }
     match session.solution(&task.name) {
-        Some(Solution::Answer(answer)) => {
+        Some(Solution::Answer(answers)) => {
             layout.gap();
-            layout.line(Span::styled("    The answer: ", theme.faint()), answer, anstyle::Style::new());
-        }
-        Some(Solution::Way(commands)) => {
-            layout.gap();
-            layout.line(Span::raw("    "), "It was done for you. Commands that do it, too:", theme.faint());
-            // As a block of code they would be cut where the line ends, which pictures bear and commands don't.
-            for command in commands.lines() {
-                let words = command.trim_start();
-                let indent = INDENT + 2 + command.len() - words.len();
-                layout.line(Span::raw(" ".repeat(indent)), words, anstyle::Style::new());
+            let label = "    The answer: ";
+            for (number, answer) in (0..).zip(answers) {
+                let before = if number == 0 { label.to_owned() } else { " ".repeat(label.len()) };
+                layout.raw(Span::styled(before, theme.faint()), answer);
             }
+        }
+        Some(Solution::Way(script)) => {
+            layout.gap();
+            layout.line(Span::raw("    "), "It was done for you. These commands do it, too:", theme.faint());
+            layout.gap();
+            layout.script(script);
+            layout.gap();
         }
         None => {}
     }

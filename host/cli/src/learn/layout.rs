@@ -1,10 +1,12 @@
-//! Sets a text at a width: wraps words, aligns tables, and leaves pictures alone.
+//! Sets a text at a width: wraps words, aligns tables, and leaves pictures alone. Commands are wrapped as bash reads
+//! them; one in a paragraph stays on a line as long as it fits there.
 //!
 //! Invariant: no line is wider than asked for, but those of pictures and listings.
 
 use anstyle::Style;
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::shell;
 use super::text::{Block, Commands, Ends, Inline, Kind, Piece, parse};
 use super::theme::{Line, Span, Theme, columns};
 
@@ -76,6 +78,11 @@ impl Layout {
         self.words(&words(text, Style::new()), &mut Margin::default().under(before, rest));
     }
 
+    /// Adds a script from the first column on, where nothing stands before what is copied.
+    pub(crate) fn script(&mut self, script: &str) {
+        self.code(script, &mut Margin::default());
+    }
+
     /// Adds an empty line.
     pub(crate) fn gap(&mut self) {
         self.lines.push(vec![]);
@@ -105,6 +112,11 @@ impl Layout {
                 for line in text.trim_end_matches('\n').split('\n') {
                     self.push(margin, vec![Span::raw("  "), Span::raw(line.replace('\t', "    "))]);
                 }
+            }
+            Block::Script(script) => {
+                let mut inside = margin.under(Span::raw("  "), Span::raw("  "));
+                margin.take();
+                self.code(script.trim_end_matches('\n'), &mut inside);
             }
             Block::Commands(commands) => self.run(commands, margin),
             Block::List(first, items) => self.list(*first, items, margin),
@@ -153,10 +165,20 @@ impl Layout {
         ];
         self.push(margin, head);
         for line in &commands.lines {
-            let mut inside = margin.under(Span::raw("    "), Span::raw("      "));
+            let mut inside = margin.under(Span::raw("    "), Span::raw("    "));
             margin.take();
-            let code = self.theme.piece(Kind { code: true, ..Kind::default() });
-            self.words(&words(line, code), &mut inside);
+            self.code(line, &mut inside);
+        }
+    }
+
+    /// Adds commands of a shell.
+    fn code(&mut self, script: &str, margin: &mut Margin) {
+        let style = self.theme.piece(Kind { code: true, ..Kind::default() });
+        let width = self.width.saturating_sub(margin.width()).max(1);
+        for line in shell::wrapped(script, width) {
+            for part in divided(&Span::styled(line, style), width) {
+                self.push(margin, vec![part]);
+            }
         }
     }
 
@@ -207,7 +229,11 @@ impl Layout {
         let mut words = Vec::new();
         let mut open = false;
         for piece in inline {
-            split(&piece.text, self.theme.piece(piece.kind), &mut words, &mut open);
+            let style = self.theme.piece(piece.kind);
+            match piece.kind.code {
+                true => code(&piece.text, style, &mut words, &mut open),
+                false => split(&piece.text, style, &mut words, &mut open),
+            }
         }
         words
     }
@@ -221,6 +247,8 @@ struct Word {
     space: usize,
     /// Whether it begins a line.
     breaks: bool,
+    /// Whether a command of several words is in it, which is divided as bash reads it.
+    code: bool,
 }
 
 impl Word {
@@ -237,21 +265,52 @@ impl Word {
 
     /// In pieces of at most that width.
     fn divided(&self, width: usize) -> Vec<Vec<Span>> {
-        let mut lines = vec![Vec::new()];
-        let mut used = 0;
+        let mut lines: Vec<Vec<Span>> = vec![Vec::new()];
         for span in &self.spans {
-            for character in span.text.chars() {
-                let one = Span::styled(character.to_string(), span.style);
-                if used + one.width() > width && used > 0 {
-                    lines.push(Vec::new());
-                    used = 0;
+            let parts = match self.code && span.text.contains(' ') {
+                true => shell::wrapped(&span.text, width),
+                false => vec![span.text.clone()],
+            };
+            let parts = parts.into_iter().flat_map(|part| divided(&Span::styled(part, span.style), width));
+            for (number, part) in parts.enumerate() {
+                match lines.last_mut() {
+                    Some(line) if number == 0 && columns(line) + part.width() <= width => line.push(part),
+                    _ => lines.push(vec![part]),
                 }
-                used += one.width();
-                lines.last_mut().into_iter().for_each(|line: &mut Vec<_>| line.push(one.clone()));
             }
         }
+        lines.retain(|line| !line.is_empty());
         lines
     }
+}
+
+/// A span in pieces of at most that width.
+fn divided(span: &Span, width: usize) -> Vec<Span> {
+    let mut parts = vec![Span::styled(String::new(), span.style)];
+    let mut used = 0;
+    for character in span.text.chars() {
+        let wide = character.width().unwrap_or_default();
+        if used + wide > width && used > 0 {
+            parts.push(Span::styled(String::new(), span.style));
+            used = 0;
+        }
+        used += wide;
+        parts.last_mut().into_iter().for_each(|part| part.text.push(character));
+    }
+    parts
+}
+
+/// Adds a piece of code to the word that is open, or as a word: its spaces don't divide it.
+fn code(text: &str, style: Style, words: &mut Vec<Word>, open: &mut bool) {
+    let span = Span::styled(text, style);
+    match words.last_mut() {
+        Some(last) if *open => {
+            last.spans.push(span);
+            last.code = true;
+        }
+        _ => words.push(Word { spans: vec![span], code: true, ..Word::default() }),
+    }
+    *open = true;
 }
 
 /// Words of a text whose spaces count, such as a command.
@@ -270,7 +329,7 @@ fn split(text: &str, style: Style, words: &mut Vec<Word>, open: &mut bool) {
             let span = Span::styled(content.to_owned(), style);
             match words.last_mut() {
                 Some(last) if *open && space == 0 && !breaks => last.spans.push(span),
-                _ => words.push(Word { spans: vec![span], space, breaks }),
+                _ => words.push(Word { spans: vec![span], space, breaks, code: false }),
             }
             (space, breaks, *open) = (0, false, true);
         }
@@ -282,7 +341,7 @@ fn split(text: &str, style: Style, words: &mut Vec<Word>, open: &mut bool) {
     }
     // What follows in another piece begins a word of its own.
     if space > 0 || breaks {
-        words.push(Word { spans: vec![], space, breaks });
+        words.push(Word { space, breaks, ..Word::default() });
         *open = true;
     }
 }
@@ -362,6 +421,23 @@ mod tests {
     }
 
     #[test]
+    fn commands_stay_whole_or_are_continued() {
+        let hint = "Then `ip netns add blue`, in a shell of the node, \
+                    or (`nft add chain ip t c '{ a; b; }' x`) instead.";
+        let expected = [
+            "Then ip netns add blue,",
+            "in a shell of the node,",
+            "or",
+            "(nft add chain ip t c \\",
+            "    '{ a; b; }' x)",
+            "instead.",
+        ];
+        assert_eq!(set(hint, 24), expected);
+        let fenced = "```sh\necho * \\( a '  b' c d e f g h\n```\n";
+        assert_eq!(set(fenced, 24), ["  echo * \\( a '  b' \\", "      c d e f g h"]);
+    }
+
+    #[test]
     fn lists_hang_and_quotes_have_a_bar() {
         let lines = set("1. one two three four\n2. b\n\n> quoted\n> words here\n\n- x\n  - y\n", 14);
         let expected = ["1. one two", "   three four", "2. b", "", "│ quoted words", "│ here", "", "• x", "  • y"];
@@ -407,8 +483,8 @@ mod tests {
             "",
             "▶ 1  on C0w1",
             "    ip netns add blue",
-            "    ip -n blue link set lo",
-            "      up now",
+            "    ip -n blue link set \\",
+            "        lo up now",
             "",
             "▶ 2  on C0w1.c1, until Ctrl-C",
             "    ping x",

@@ -18,6 +18,7 @@ pub(crate) mod progress;
 mod sample;
 mod screen;
 pub(crate) mod session;
+mod shell;
 pub(crate) mod text;
 mod theme;
 mod tty;

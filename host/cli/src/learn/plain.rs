@@ -7,10 +7,11 @@ use std::io::Write as _;
 use knetsim_sandbox::StateFolder;
 
 use super::document;
+use super::layout::Layout;
 use super::lesson::{Lesson, News};
 use super::screen::{Act, waits};
 use super::session::{Scope, Session, Solution, Standing};
-use super::theme::{Theme, escaped};
+use super::theme::{Line, Theme, escaped};
 use super::{End, answer, app, text};
 use crate::stdin::Input;
 use crate::{output, terminal};
@@ -129,12 +130,13 @@ impl<'a> Plain<'a> {
         let (_, columns) = terminal::size();
         let document = document::section(session, self.theme, usize::from(columns));
         let sections = session.outline.sections.len();
-        let mut printed = format!("\nSection {} of {sections}\n\n", session.progress.section + 1);
-        for line in &document.lines {
-            printed += escaped(line).trim_end();
-            printed.push('\n');
-        }
-        self.print(&printed)
+        self.print(&format!("\nSection {} of {sections}\n", session.progress.section + 1))?;
+        self.print_lines(&document.lines)
+    }
+
+    fn print_lines(&self, lines: &[Line]) -> anyhow::Result<()> {
+        let lines: Vec<_> = lines.iter().map(|line| escaped(line).trim_end().to_owned()).collect();
+        self.print(&lines.join("\n"))
     }
 
     fn print(&self, text: &str) -> anyhow::Result<()> {
@@ -201,7 +203,11 @@ impl<'a> Plain<'a> {
         let more = self.lesson.session.hint();
         let session = &self.lesson.session;
         match session.task().and_then(|task| session.hints(task).last()) {
-            Some(hint) if more => self.print(&text::plain(hint)),
+            Some(hint) if more => {
+                let mut layout = Layout::new(self.theme, usize::from(terminal::size().1));
+                layout.blocks(&text::parse(hint), 0);
+                self.print_lines(&layout.lines)
+            }
             _ => self.print("There is no other hint; solution shows how it is done."),
         }
     }
@@ -332,9 +338,10 @@ impl<'a> Plain<'a> {
             }
             News::Wrong(task) => self.print(&session.missing(&task).join("\n")),
             News::Shown(task) => match session.solution(&task) {
-                Some(Solution::Answer(answer)) => self.print(&format!("The answer: {answer}")),
-                Some(Solution::Way(commands)) => {
-                    self.print(&format!("It was done for you. Commands that do it, too:\n\n{commands}\n"))
+                Some(Solution::Answer(answers)) => self.print(&format!("The answer: {}", answers.join("\n            "))),
+                // The terminal itself divides a line that is too long, so that it is copied as one.
+                Some(Solution::Way(script)) => {
+                    self.print(&format!("It was done for you. These commands do it, too:\n\n{script}\n"))
                 }
                 None => self.print("It was done for you."),
             },

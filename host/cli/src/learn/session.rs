@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use knetsim_lab::package::Trials;
+use knetsim_lab::package::{self, Trials};
 use knetsim_model::chapter::{Outline, Section, Task, Verdict};
 
+use super::answer;
 use super::progress::{Outcome, Progress};
 
 /// A chapter and how far its learner is.
@@ -21,7 +22,7 @@ pub(crate) struct Session {
     chosen: usize,
     /// What the last check of a task found missing, by its name.
     missing: BTreeMap<String, Vec<String>>,
-    /// The author's other ways to solve a task, by its name.
+    /// The author's way to solve a task in commands, by the task's name.
     ways: BTreeMap<String, String>,
     /// Solutions that were asked for, by the task's name.
     solutions: BTreeMap<String, Solution>,
@@ -30,9 +31,9 @@ pub(crate) struct Session {
 /// What is shown of a solution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Solution {
-    /// A question's right answer.
-    Answer(String),
-    /// Commands that would have done it, too.
+    /// A question's right answer; of several that are right, each.
+    Answer(Vec<String>),
+    /// Commands that would have done it, too: a script that `lab test` runs.
     Way(String),
 }
 
@@ -71,11 +72,13 @@ impl Session {
         session
     }
 
-    /// Knows the other ways that the chapter carries for `lab test`: a learner who has given up sees how it is done.
+    /// Knows the ways that the chapter carries for `lab test`: a learner who has given up sees how it is done.
     pub(crate) fn with_ways(mut self, trials: &Trials) -> Session {
         for (task, files) in trials {
-            if let Some((_, script)) = files.iter().find(|(name, _)| name.starts_with("second")) {
-                let shown = script.trim().chars().filter(|&c| c == '\n' || knetsim_lab::is_plain(c)).collect();
+            if let Some(script) = package::shown(files) {
+                // To a shell, a tab divides words as spaces do.
+                let shown = script.trim_end().replace('\t', "    ");
+                let shown = shown.chars().filter(|&c| c == '\n' || knetsim_lab::is_plain(c)).collect();
                 self.ways.insert(task.clone(), shown);
             }
         }
@@ -172,7 +175,9 @@ impl Session {
 
     /// Takes note that a solution was asked for; of a question, with its right answer.
     pub(crate) fn reveal(&mut self, task: &str, answer: Option<String>) {
-        let shown = answer.map(Solution::Answer).or_else(|| self.ways.get(task).cloned().map(Solution::Way));
+        let question = self.outline.task(task).and_then(|task| task.question.as_ref());
+        let answer = answer.zip(question).map(|(answer, kind)| Solution::Answer(answer::shown(kind, &answer)));
+        let shown = answer.or_else(|| self.ways.get(task).cloned().map(Solution::Way));
         self.solutions.extend(shown.map(|shown| (task.to_owned(), shown)));
     }
 
@@ -324,7 +329,7 @@ mod tests {
         let commands = "# on: box\n[2Jip netns add blue".to_owned();
         assert_eq!(session.solution("make"), Some(&Solution::Way(commands)));
         assert_eq!(session.solution("address"), None, "the author gave no other way");
-        assert_eq!(session.solution("devices"), Some(&Solution::Answer("1".to_owned())));
+        assert_eq!(session.solution("devices"), Some(&Solution::Answer(vec!["1. 1".to_owned()])));
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(crate) enum Block {
     Paragraph(Inline),
     /// A picture or a listing: never wrapped.
     Code(String),
+    /// Commands of a shell that are only read.
+    Script(String),
     /// Commands that the learner can run by a key.
     Commands(Commands),
     /// Items; numbered from the number on, where there is one.
@@ -133,11 +135,15 @@ impl<'a, I: Iterator<Item = Event<'a>>> Reader<'a, I> {
             Tag::Heading { .. } => vec![Block::Heading(self.inline(true))],
             Tag::CodeBlock(kind) => {
                 let text: String = self.inline(true).into_iter().map(|piece| piece.text).collect();
-                let commands = match &kind {
-                    CodeBlockKind::Fenced(info) => Commands::from_info(info, &text),
-                    CodeBlockKind::Indented => None,
+                let info = match &kind {
+                    CodeBlockKind::Fenced(info) => info.trim(),
+                    CodeBlockKind::Indented => "",
                 };
-                vec![commands.map_or(Block::Code(text), Block::Commands)]
+                vec![match Commands::from_info(info, &text) {
+                    Some(commands) => Block::Commands(commands),
+                    None if info == "sh" => Block::Script(text),
+                    None => Block::Code(text),
+                }]
             }
             Tag::List(first) => {
                 let mut items = Vec::new();
@@ -281,7 +287,8 @@ mod tests {
             let target = "C0w1".parse().unwrap();
             assert_eq!(fence(info), Block::Commands(Commands { target, ends, lines }), "{info}");
         }
-        for info in ["", "text", "sh", "sh C0w1 often", "sh no/such/place"] {
+        assert_eq!(fence("sh"), Block::Script("ip a\n\nip r\n".to_owned()));
+        for info in ["", "text", "sh C0w1 often", "sh no/such/place"] {
             assert_eq!(fence(info), Block::Code("ip a\n\nip r\n".to_owned()), "{info}");
         }
     }

@@ -9,8 +9,8 @@
 //! ```
 
 use anstyle::Style;
+use knetsim_model::chapter::AnswerKind;
 
-use super::answer;
 use super::document::{Document, mark};
 use super::layout::Layout;
 use super::menu::Menu;
@@ -133,7 +133,7 @@ fn prompt(session: &Session, typed: &str, notice: Option<&str>, theme: Theme, wi
     let mut layout = Layout::new(theme, width);
     let task = session.task();
     layout.line(Span::raw(" "), task.map(|task| task.title.as_str()).unwrap_or_default(), theme.heading());
-    let wanted = task.and_then(|task| task.question.as_ref()).map(answer::wanted).unwrap_or_default();
+    let wanted = task.and_then(|task| task.question.as_ref()).map(AnswerKind::wanted).unwrap_or_default();
     layout.line(Span::raw(" "), notice.unwrap_or(&format!("Type {wanted}.")), theme.missing());
     layout.raw(Span::styled(" > ", theme.key()), &format!("{typed}_"));
     layout.lines
@@ -314,7 +314,7 @@ lsns -t net  all of them
             lines[lines.len() - 4..],
             [
                 " Count its devices",
-                " many is none of: 1, none. Type the number of one of them.",
+                " many is none of: 1, none. Type the number of one of them",
                 " > many_",
                 " Enter answer   Esc back"
             ]

@@ -9,12 +9,15 @@ use knetsim_lab::{Grant, Manifest};
 use knetsim_model::chapter::{Outline, Task, Verdict};
 use knetsim_model::protocol::{LoadChapter, Reply, Request};
 use knetsim_model::{Code, Failure, Target};
+use knetsim_sandbox::StateFolder;
 use tokio::net::unix::pipe;
 use tokio::time::{Instant, sleep_until};
 
+use super::script::{self, Place};
 use super::{Outcome, SCRIPT};
 use crate::chapters;
 use crate::control::client::Client;
+use crate::control::handed::{Desk, PRELUDE};
 use crate::control::wire::WireError;
 
 /// How long the kernel may take until a check sees what was done.
@@ -29,8 +32,10 @@ const SIGINT: i32 = 2;
 const SIGKILL: i32 = 9;
 
 /// A chapter that is taught in a sandbox.
-pub(super) struct Lesson {
+pub(super) struct Lesson<'a> {
     client: Client,
+    /// The sandbox's.
+    folder: &'a StateFolder,
     pub(super) outline: Outline,
 }
 
@@ -53,22 +58,28 @@ impl Ran {
     }
 }
 
-impl Lesson {
+impl<'a> Lesson<'a> {
     /// Loads a chapter, with all grants that it asks for.
-    pub(super) async fn load(mut client: Client, bytes: &[u8], manifest: &Manifest) -> anyhow::Result<Lesson> {
+    pub(super) async fn load(
+        mut client: Client,
+        folder: &'a StateFolder,
+        bytes: &[u8],
+        manifest: &Manifest,
+    ) -> anyhow::Result<Lesson<'a>> {
         let grants = manifest.grants.keys().map(Grant::to_string).collect();
         let outline = chapters::load(&mut client, bytes, LoadChapter { grants, ..LoadChapter::default() }).await?;
-        Ok(Lesson { client, outline })
+        Ok(Lesson { client, folder, outline })
     }
 
     /// Loads a chapter, sets it up and solves tasks, in order.
     pub(super) async fn begin(
         client: Client,
+        folder: &'a StateFolder,
         bytes: &[u8],
         manifest: &Manifest,
         solved: &[&Task],
-    ) -> anyhow::Result<Lesson> {
-        let mut lesson = Lesson::load(client, bytes, manifest).await?;
+    ) -> anyhow::Result<Lesson<'a>> {
+        let mut lesson = Lesson::load(client, folder, bytes, manifest).await?;
         lesson.ask(Request::Setup).await?;
         for task in solved {
             let answer = lesson.solve(task).await?;
@@ -120,8 +131,8 @@ impl Lesson {
         }
     }
 
-    /// Runs a script of the author's: where its line `# on: TARGET` says, else on the node side. One that only says
-    /// `# none: WHY` is left out.
+    /// Runs a script of the author's, each part where its line `# on: TARGET` or `# in: a second terminal` says, up to the
+    /// first command that fails. One that only says `# none: WHY` is left out.
     pub(super) async fn try_script(&mut self, script: &str) -> anyhow::Result<Outcome> {
         let said =
             |key: &str| script.lines().find_map(|line| line.strip_prefix("# ")?.strip_prefix(key)).map(str::trim);
@@ -131,26 +142,36 @@ impl Lesson {
         if let Some(why) = said("none:") {
             return Ok(Outcome::LeftOut(why.to_owned()));
         }
-        let target = match said("on:").map(str::parse::<Target>) {
-            None => Target::Base,
-            Some(Ok(target)) => target,
-            Some(Err(error)) => return Ok(Outcome::Failed(format!("`# on:`: {error}"))),
+        let parts = match script::parts(script) {
+            Ok(parts) => parts,
+            Err(why) => return Ok(Outcome::Failed(why)),
         };
-        let ran = self.shell(&target, &format!("set -eu\n{script}"), SCRIPT).await?;
-        Ok(match (ran.interrupted, ran.status) {
-            (false, 0) => Outcome::Held,
-            (false, status) => Outcome::Failed(ran.explain(&format!("it ended with status {status}"))),
-            (true, _) => Outcome::Failed(ran.explain(&format!("it had not ended after {SCRIPT:?}"))),
-        })
+        for part in parts {
+            let ran = self.shell(&part.place, &format!("set -eu\n{}", part.commands), SCRIPT).await?;
+            match (ran.interrupted, ran.status) {
+                (false, 0) => {}
+                (false, status) => {
+                    return Ok(Outcome::Failed(ran.explain(&format!("it ended with status {status}"))));
+                }
+                (true, _) => {
+                    return Ok(Outcome::Failed(ran.explain(&format!("it had not ended after {SCRIPT:?}"))));
+                }
+            }
+        }
+        Ok(Outcome::Held)
     }
 
-    /// Runs a script of the shell, as a learner\'s is run; interrupts it when it was left alone for that long.
-    pub(super) async fn shell(&mut self, target: &Target, script: &str, alone: Duration) -> anyhow::Result<Ran> {
-        let (stdin, _) = std::io::pipe().context("making a pipe")?;
+    /// Runs a script of the shell, as a learner's is run; interrupts it when it was left alone for that long.
+    pub(super) async fn shell(&mut self, place: &Place, script: &str, alone: Duration) -> anyhow::Result<Ran> {
+        let (desk, stdin) = Desk::pair().context("making a socket pair")?;
+        // Where a learner's shell is inside, it reaches nothing outside.
+        let (target, prelude, mut asks) = match place {
+            Place::On(target) => (target.clone(), "exec </dev/null\n", false),
+            Place::Terminal => (Target::Base, PRELUDE, true),
+        };
         let (from, to) = std::io::pipe().context("making a pipe")?;
-        let command = ["bash", "--norc", "-c", script].map(str::to_owned).to_vec();
-        let request =
-            Request::Exec { target: target.clone(), command, env: BTreeMap::new(), tty: None, background: false };
+        let command = ["bash", "--norc", "-c", &format!("{prelude}{script}")].map(str::to_owned).to_vec();
+        let request = Request::Exec { target, command, env: BTreeMap::new(), tty: None, background: false };
         let call = self.client.send(request, &[stdin.as_fd(), to.as_fd(), to.as_fd()]).await?;
         drop((stdin, to));
         let from = pipe::Receiver::from_owned_fd(OwnedFd::from(from)).context("watching a pipe")?;
@@ -166,6 +187,7 @@ impl Lesson {
                         _ => {}
                     },
                 },
+                more = desk.serve(self.folder), if asks => asks = more?,
                 ready = from.readable(), if open => open = ready.is_ok() && take(&from, &mut ran.written),
                 () = sleep_until(end) => {
                     let signal = if ran.interrupted { SIGKILL } else { SIGINT };

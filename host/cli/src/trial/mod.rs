@@ -2,13 +2,15 @@
 //!
 //! Each task is tried in two sandboxes, both fresh, with the tasks solved that it comes after. In the first the check
 //! fails, stays so after a near miss, and passes after the chapter's own solution; the second is what a learner has
-//! after a reset: the check fails again, and passes after the author's second solution. A question is tried in one:
+//! after a reset: the check fails again, and passes after the author's second solution. Where that is not the way that
+//! the text teaches, the commands that are shown to a learner are a third one, tried in the same way. A question is tried in one:
 //! wrong answers are refused, the right one is taken. A last sandbox runs the commands of the text, with each
 //! section's tasks solved after it.
 
 mod answers;
 mod lesson;
 mod report;
+mod script;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -17,13 +19,14 @@ use knetsim_lab::package::{self, Trials};
 use knetsim_lab::{Limit, Limits, Manifest};
 use knetsim_model::chapter::{Outline, Section, Task};
 use knetsim_model::{Failure, Target};
-use knetsim_sandbox::Options;
+use knetsim_sandbox::{Options, StateFolder};
 use serde::Serialize;
 
 use crate::control::client::Client;
 use crate::fresh::Fresh;
 use crate::learn::text::{self, Block, Commands, Ends};
 use lesson::Lesson;
+use script::Place;
 
 pub(crate) use report::{junit, table, task_lines};
 
@@ -141,14 +144,14 @@ impl Trial {
     }
 
     fn outline(&mut self) -> anyhow::Result<Outline> {
-        self.sandbox(async |trial, client| Ok(Lesson::load(client, &trial.bytes, &trial.manifest).await?.outline))
+        self.sandbox(async |trial, client, folder| Ok(Lesson::load(client, folder, &trial.bytes, &trial.manifest).await?.outline))
     }
 
-    /// In two sandboxes: before, near miss, solution; after a reset the second solution.
+    /// In two sandboxes: before, near miss, solution; after a reset the second solution. In a third one what is shown.
     fn task(&mut self, outline: &Outline, task: &Task, steps: &mut Vec<Step>) -> anyhow::Result<()> {
         let before = before(outline, task);
-        self.sandbox(async |trial, client| {
-            let mut lesson = Lesson::begin(client, &trial.bytes, &trial.manifest, &before).await?;
+        self.sandbox(async |trial, client, folder| {
+            let mut lesson = Lesson::begin(client, folder, &trial.bytes, &trial.manifest, &before).await?;
             steps.push(step("the check fails before", lesson.is_red(task, None).await?));
             for (name, script) in trial.scripts(task, "near-miss") {
                 let done = lesson.try_script(&script).await?;
@@ -159,23 +162,28 @@ impl Trial {
             steps.push(step("the solution turns it green", lesson.turns_green(task, None).await?));
             Ok(())
         })?;
-        self.sandbox(async |trial, client| {
-            let mut lesson = Lesson::begin(client, &trial.bytes, &trial.manifest, &before).await?;
-            steps.push(step("a reset turns it red", lesson.is_red(task, None).await?));
-            for (name, script) in trial.scripts(task, "second") {
-                let done = lesson.try_script(&script).await?;
-                let turns = if let Outcome::Held = done { lesson.turns_green(task, None).await? } else { done };
-                steps.push(step(format!("{name} turns it green"), turns));
-            }
-            Ok(())
-        })
+        let carries = |name: &str| self.trials.get(&task.name).is_some_and(|files| files.contains_key(name));
+        let kinds = if carries("solution.sh") { &["second", "solution"][..] } else { &["second"] };
+        for kind in kinds {
+            self.sandbox(async |trial, client, folder| {
+                let mut lesson = Lesson::begin(client, folder, &trial.bytes, &trial.manifest, &before).await?;
+                steps.push(step("a reset turns it red", lesson.is_red(task, None).await?));
+                for (name, script) in trial.scripts(task, kind) {
+                    let done = lesson.try_script(&script).await?;
+                    let turns = if let Outcome::Held = done { lesson.turns_green(task, None).await? } else { done };
+                    steps.push(step(format!("{name} turns it green"), turns));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// Wrong answers, then the right one.
     fn question(&mut self, outline: &Outline, task: &Task, steps: &mut Vec<Step>) -> anyhow::Result<()> {
         let before = before(outline, task);
-        self.sandbox(async |trial, client| {
-            let mut lesson = Lesson::begin(client, &trial.bytes, &trial.manifest, &before).await?;
+        self.sandbox(async |trial, client, folder| {
+            let mut lesson = Lesson::begin(client, folder, &trial.bytes, &trial.manifest, &before).await?;
             let right = lesson.solve(task).await?.unwrap_or_default();
             let of_author = trial.trials.get(&task.name).and_then(|files| files.get("wrong.txt"));
             let of_author = of_author.map(|text| text.lines().filter(|line| !line.trim().is_empty()).collect());
@@ -190,8 +198,8 @@ impl Trial {
 
     /// The commands of the text, and the tasks between them.
     fn text(&mut self, outline: &Outline, steps: &mut Vec<Step>) -> anyhow::Result<()> {
-        self.sandbox(async |trial, client| {
-            let mut lesson = Lesson::begin(client, &trial.bytes, &trial.manifest, &[]).await?;
+        self.sandbox(async |trial, client, folder| {
+            let mut lesson = Lesson::begin(client, folder, &trial.bytes, &trial.manifest, &[]).await?;
             for Section { body, tasks, .. } in &outline.sections {
                 for Commands { target, ends, lines } in commands(&text::parse(body)) {
                     for line in lines {
@@ -219,14 +227,17 @@ impl Trial {
     }
 
     /// Runs `work` in a sandbox of its own.
-    fn sandbox<T>(&mut self, work: impl AsyncFnOnce(&Trial, Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    fn sandbox<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&Trial, Client, &StateFolder) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         self.launched += 1;
         let asked = Limits::new(&self.manifest.limits, &Default::default()).map_err(Failure::from)?;
         let mut limits = knetsim_sandbox::Limits::default();
         limits.processes += asked.get(Limit::Workers) + asked.get(Limit::Processes);
         let name = format!("test-{}-{}", std::process::id(), self.launched);
         let fresh = Fresh::launch(&Options { name, limits, ..Options::default() })?;
-        let done = fresh.talk(async |client| work(self, client).await);
+        let done = fresh.talk(async |client| work(self, client, fresh.folder()).await);
         let ended = fresh.end();
         let done = done?;
         ended?;
@@ -275,9 +286,9 @@ fn commands(blocks: &[Block]) -> Vec<Commands> {
 }
 
 /// Runs a command of the text and looks at how it ends.
-async fn command(lesson: &mut Lesson, target: &Target, line: &str, ends: Ends) -> anyhow::Result<Outcome> {
+async fn command(lesson: &mut Lesson<'_>, target: &Target, line: &str, ends: Ends) -> anyhow::Result<Outcome> {
     let alone = if ends == Ends::Stops { GOES_ON } else { SCRIPT };
-    let ran = lesson.shell(target, line, alone).await?;
+    let ran = lesson.shell(&Place::On(target.clone()), line, alone).await?;
     let why = match (ends, ran.interrupted, ran.status) {
         (Ends::Well, false, 0) | (Ends::Stops, true, _) => return Ok(Outcome::Held),
         (Ends::Fails, false, status) if status != 0 => return Ok(Outcome::Held),

@@ -19,7 +19,7 @@ use crate::manifest::Manifest;
 pub use build::{Built, build};
 pub use create::{Template, create};
 pub use inspect::{Inspection, Kind, inspect};
-pub use trials::{Trials, trials};
+pub use trials::{Trials, shown, trials};
 
 /// The custom section that holds lab.toml, as text.
 pub const SECTION: &str = "knetsim:lab";

@@ -4,7 +4,8 @@
 //! | file of `tasks/TASK/` | what it is |
 //! |---|---|
 //! | `near-miss*.sh` | does nearly what the task asks for: the check must not pass |
-//! | `second*.sh` | another solution, of plain commands: the check must pass |
+//! | `solution.sh` | the way that the text teaches, shown to a learner who asks for it: the check must pass |
+//! | `second*.sh` | another solution, of plain commands: the check must pass; shown where there is no `solution.sh` |
 //! | `wrong.txt` | wrong answers to a question, one a line, besides those that are made up |
 //!
 //! A script is run by `bash` as a learner's shell is, on the node side, or where its line `# on: TARGET` says.
@@ -38,6 +39,12 @@ pub fn trials(lab: &[u8]) -> Result<Trials> {
     }
 }
 
+/// The script that is shown to a learner who asks how a task is solved.
+pub fn shown(files: &BTreeMap<String, String>) -> Option<&str> {
+    let second = || files.iter().find(|(name, _)| name.starts_with("second")).map(|(_, script)| script);
+    files.get("solution.sh").or_else(second).map(String::as_str)
+}
+
 /// Puts those of a crate into its lab.
 pub(super) fn embed(lab: &mut Vec<u8>, dir: &Path) -> Result<()> {
     let folder = dir.join(FOLDER);
@@ -61,7 +68,8 @@ fn read(folder: &Path) -> io::Result<Trials> {
         for file in fs::read_dir(task.path())? {
             let file = file?;
             let name = file.file_name().to_string_lossy().into_owned();
-            let script = (name.starts_with("near-miss") || name.starts_with("second")) && name.ends_with(".sh");
+            let kinds = ["near-miss", "second", "solution"];
+            let script = kinds.iter().any(|kind| name.starts_with(kind)) && name.ends_with(".sh");
             if script || name == "wrong.txt" {
                 files.insert(name, fs::read_to_string(file.path())?);
             }
