@@ -1,0 +1,2 @@
+# on: box
+ip netns add myns
