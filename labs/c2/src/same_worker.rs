@@ -22,8 +22,9 @@ fn cable() -> Task {
         .hint("`ip -o link show master cni0` on C0w1: the line that ends with `link-netns c1`. The name goes up to the `@`.")
         .answer(|_| other_end())
         .accept(|_, given| {
-            // `veth1234@if2` is how `ip` prints it.
-            let name = given.split('@').next().unwrap_or(given);
+            // `7: veth1234@if2: <BROADCAST,...` is how `ip` prints it.
+            let name = given.split([' ', ':']).find(|word| word.starts_with("veth")).unwrap_or(given);
+            let name = name.split('@').next().unwrap_or(name);
             if name == other_end()? {
                 return Ok(Verdict::passed());
             }

@@ -16,7 +16,7 @@ use rustix::net::{
     SendFlags, SocketFlags, SocketType,
 };
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::UnixDatagram;
 
 /// The number of the descriptor by which connections are asked for.
 const VARIABLE: &str = "KNETSIM_CONTROL";
@@ -26,7 +26,7 @@ pub(crate) const PRELUDE: &str = "exec 9<&0 </dev/null\nexport KNETSIM_CONTROL=9
 
 /// The end outside of the sandbox.
 pub(crate) struct Desk {
-    socket: AsyncFd<OwnedFd>,
+    socket: UnixDatagram,
 }
 
 impl Desk {
@@ -35,13 +35,13 @@ impl Desk {
         let (ours, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         rustix::io::ioctl_fionbio(&ours, true)?;
-        Ok((Desk { socket: AsyncFd::new(ours)? }, theirs))
+        Ok((Desk { socket: UnixDatagram::from_std(ours.into())? }, theirs))
     }
 
     /// Waits for the next who asks and gives it a connection to that sandbox; false where nobody can ask any more.
     /// Nothing is lost where the future is dropped.
     pub(crate) async fn serve(&self, folder: &StateFolder) -> anyhow::Result<bool> {
-        let asked = |socket: &OwnedFd| Ok(rustix::net::recv(socket, &mut [0; 1], RecvFlags::empty())?.0);
+        let asked = || Ok(rustix::net::recv(&self.socket, &mut [0; 1], RecvFlags::empty())?.0);
         if self.socket.async_io(Interest::READABLE, asked).await? == 0 {
             return Ok(false);
         }
@@ -50,7 +50,7 @@ impl Desk {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&descriptors));
-        rustix::net::sendmsg(self.socket.get_ref(), &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL)
+        rustix::net::sendmsg(&self.socket, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL)
             .context("handing a connection over")?;
         Ok(true)
     }

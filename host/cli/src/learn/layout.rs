@@ -434,7 +434,7 @@ mod tests {
         ];
         assert_eq!(set(hint, 24), expected);
         let fenced = "```sh\necho * \\( a '  b' c d e f g h\n```\n";
-        assert_eq!(set(fenced, 24), ["  echo * \\( a '  b' \\", "      c d e f g h"]);
+        assert_eq!(set(fenced, 24), ["  echo * \\( a '  b' c \\", "      d e f g h"]);
     }
 
     #[test]
@@ -483,8 +483,8 @@ mod tests {
             "",
             "▶ 1  on C0w1",
             "    ip netns add blue",
-            "    ip -n blue link set \\",
-            "        lo up now",
+            "    ip -n blue link set lo \\",
+            "        up now",
             "",
             "▶ 2  on C0w1.c1, until Ctrl-C",
             "    ping x",

@@ -28,6 +28,8 @@ struct Line<'a> {
     comment: Option<usize>,
     /// It begins a line of the script, and not within quotes, a here-document or a line that is continued.
     begins: bool,
+    /// Where the last word that was read may begin.
+    word: usize,
 }
 
 impl Line<'_> {
@@ -42,7 +44,8 @@ impl Line<'_> {
             // What is said of a command stands above it where both don't fit beside each other.
             Some(at) if self.begins => {
                 let mut lines = comment(margin, &text[at..], width);
-                lines.extend(self.divided(text[..at].trim_end(), margin, width));
+                let end = self.blanks.iter().rfind(|(_, next)| *next == at).map_or(at, |(blank, _)| *blank);
+                lines.extend(self.divided(&text[..end], margin, width));
                 lines
             }
             _ => self.divided(text, margin, width),
@@ -93,8 +96,10 @@ fn comment(margin: &str, text: &str, width: usize) -> Vec<String> {
 /// What a character stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Within {
-    /// `( )` or `$( )`: commands, as at the script's top.
+    /// `( )`: commands, as at the script's top.
     Commands,
+    /// `$( )`: commands within a word.
+    Substitution,
     /// `' '`.
     Single,
     /// `$' '`.
@@ -121,8 +126,9 @@ struct Reader {
 
 impl Reader {
     fn line<'a>(&mut self, text: &'a str) -> Line<'a> {
-        let begins = self.within.iter().all(|within| *within == Within::Commands) && !self.continued;
-        let mut line = Line { text, blanks: Vec::new(), comment: None, begins };
+        let commands = |within: &Within| matches!(within, Within::Commands | Within::Substitution);
+        let begins = self.within.iter().all(commands) && !self.continued;
+        let mut line = Line { text, blanks: Vec::new(), comment: None, begins, word: 0 };
         if begins && let Some((end, tabs)) = self.documents.front() {
             line.begins = false;
             let ends = end == if *tabs { text.trim_start_matches('\t') } else { text };
@@ -161,9 +167,12 @@ impl Reader {
                     self.within.push(Within::Arithmetic(open));
                 }
             }
-            Within::Double => return self.expansion(rest, at).unwrap_or(one),
-            Within::Parameter | Within::Arithmetic(_) => return self.quoted(rest, at).unwrap_or(one),
-            Within::Commands => return self.command(line, at, one),
+            Within::Double | Within::Parameter | Within::Arithmetic(_) => {
+                let next = if top == Within::Double { self.expansion(rest, at) } else { self.quoted(rest, at) };
+                line.word = next.unwrap_or(line.word);
+                return next.unwrap_or(one);
+            }
+            Within::Commands | Within::Substitution => return self.command(line, at, one),
         }
         one
     }
@@ -181,7 +190,7 @@ impl Reader {
     fn expansion(&mut self, rest: &str, at: usize) -> Option<usize> {
         match rest {
             _ if rest.starts_with("$((") => self.enter(Within::Arithmetic(2), at + 3),
-            _ if rest.starts_with("$(") => self.enter(Within::Commands, at + 2),
+            _ if rest.starts_with("$(") => self.enter(Within::Substitution, at + 2),
             _ if rest.starts_with("${") => self.enter(Within::Parameter, at + 2),
             _ if rest.starts_with('`') => self.enter(Within::Backticks, at + 1),
             _ => None,
@@ -200,33 +209,42 @@ impl Reader {
 
     fn command(&mut self, line: &mut Line<'_>, at: usize, one: usize) -> usize {
         let rest = &line.text[at..];
-        let begins_word = line.text[..at].chars().next_back().is_none_or(|c| " \t;&|()".contains(c));
         if rest.starts_with([' ', '\t']) {
             let end = line.text.len() - rest.trim_start_matches([' ', '\t']).len();
             line.blanks.extend((end < line.text.len()).then_some((at, end)));
+            line.word = end;
             return end;
         }
-        if rest.starts_with('#') && begins_word {
+        if line.word == at && rest.starts_with('#') {
             line.comment = Some(at);
             return line.text.len();
         }
-        if rest.starts_with("((") && begins_word {
+        if line.word == at && rest.starts_with("((") {
             self.within.push(Within::Arithmetic(2));
             return at + 2;
         }
-        if rest.starts_with('(') {
-            self.within.push(Within::Commands);
-        } else if rest.starts_with(')') && self.within.last() == Some(&Within::Commands) {
-            // Else it is that of a `case`.
-            self.leave();
-        } else if rest.starts_with("<<<") {
+        if rest.starts_with("<<<") {
             return at + 3;
-        } else if let Some(document) = rest.strip_prefix("<<") {
-            return self.document(document, line.text.len());
-        } else if let Some(next) = self.quoted(rest, at) {
-            return next;
         }
-        one
+        if let Some(document) = rest.strip_prefix("<<") {
+            return self.document(document, line.text.len());
+        }
+        if rest.starts_with([';', '&', '|', '<', '>', '(', ')']) {
+            // A `)` that closes nothing is that of a `case`; behind that of `$( )`, the word goes on.
+            let closed = if rest.starts_with(')') { self.within.pop() } else { None };
+            if rest.starts_with('(') {
+                self.within.push(Within::Commands);
+            }
+            if closed != Some(Within::Substitution) {
+                line.word = one;
+            }
+            return one;
+        }
+        let next = self.quoted(rest, at);
+        if let (Some(next), Some(Within::Substitution)) = (next, self.within.last()) {
+            line.word = next;
+        }
+        next.unwrap_or(one)
     }
 
     /// Takes note of a here-document; `end` is where the line does.
@@ -302,11 +320,13 @@ mod tests {
             1 => Just("\\ ".to_owned()),
             1 => Just("a\\ #b".to_owned()),
             1 => Just("a#b".to_owned()),
+            1 => Just("$(stub $(stub a #)b\n))#c".to_owned()),
+            1 => Just("'a '#b".to_owned()),
             1 => Just("\"$(stub a 'b  c' \"d  e\" | tr a x)\"".to_owned()),
             1 => Just("$(stub f g)".to_owned()),
             1 => Just("`stub h  i`".to_owned()),
             1 => Just("${none:-j  k}".to_owned()),
-            1 => Just("\"${none:-l  'm}\"".to_owned()),
+            1 => Just("\"${none:-l  m}\"".to_owned()),
             1 => Just("$((1 + (2 << 3)))".to_owned()),
             1 => Just("{n..p}".to_owned()),
             1 => Just("ä─ö".to_owned()),
@@ -321,6 +341,7 @@ mod tests {
             1 => Just(" && stub "),
             1 => Just("; stub "),
             1 => Just(" # a comment; 'open\nstub "),
+            1 => Just("\\  # a comment that is longer than most of the lines here\nstub "),
             1 => Just(" |\n    stub "),
             1 => Just(" \\\n    "),
             1 => Just("\n    stub "),
@@ -376,8 +397,8 @@ mod tests {
         session.reveal(&name, None);
         let lines = document::section(&session, Theme { color: true, ascii: false }, width).lines;
         let lines = lines.iter().map(|line| line.iter().map(|span| span.text.as_str()).collect::<String>());
-        let after = lines.skip_while(|line| !line.contains("These commands do it")).skip(2);
-        let mut lines: Vec<String> = after.collect();
+        let after = lines.skip_while(|line| !line.contains("It was done for you")).skip_while(|line| !line.is_empty());
+        let mut lines: Vec<String> = after.skip(1).collect();
         lines.truncate(lines.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1));
         lines
     }
