@@ -23,8 +23,9 @@ fn cable() -> Task {
         .answer(|_| other_end())
         .accept(|_, given| {
             // `7: veth1234@if2: <BROADCAST,...` is how `ip` prints it.
-            let name = given.split([' ', ':']).find(|word| word.starts_with("veth")).unwrap_or(given);
-            let name = name.split('@').next().unwrap_or(name);
+            let number = |text: &str| text.chars().all(|c| c.is_ascii_digit());
+            let name = given.split_once(": ").filter(|(before, _)| number(before)).map_or(given, |(_, name)| name);
+            let name = name.split(['@', ':', ' ']).next().unwrap_or(name);
             if name == other_end()? {
                 return Ok(Verdict::passed());
             }
