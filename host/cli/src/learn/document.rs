@@ -71,7 +71,9 @@ fn set_task(layout: &mut Layout, session: &Session, task: &Task, theme: Theme) {
             layout.line(Span::raw("    "), "It was done for you. These commands do it, too:", theme.faint());
             layout.gap();
             layout.script(script);
-            layout.gap();
+            if !session.missing(&task.name).is_empty() {
+                layout.gap();
+            }
         }
         None => {}
     }
