@@ -89,7 +89,8 @@ fn a_chapter_from_its_beginning_to_its_end() {
             break number.trim().to_owned();
         }
     };
-    learner.press(&format!("a{shown}\r"));
+    // As `readlink` prints it.
+    learner.press(&format!("anet:[{shown}]\r"));
     learner.sees("The whole chapter is solved");
     learner.press("q");
     assert_eq!(learner.ended(), Some(0), "{}", learner.text());
@@ -155,7 +156,7 @@ fn line_by_line_it_is_the_same() {
         "ip netns makes them.",
         "The chosen task is no question",
         "Solved: Make a namespace (1 of 3)",
-        "It was done for you. Commands that do it, too:\n\n# on: box\n",
+        "It was done for you. These commands do it, too:\n\n# on: box\n",
         "unshare --net=/run/netns/mine true",
         "box# ip netns list\nmine\n",
         "Skipped: Bring its loopback up",

@@ -490,6 +490,8 @@ mod tests {
             "    ping x",
         ];
         assert_eq!(lines, expected);
+        // What a key runs is what the author wrote.
+        assert_eq!(layout.commands[0].1.lines, ["ip netns add blue", "ip -n blue link set lo up now"]);
         let starts: Vec<_> = layout.commands.iter().map(|(line, _)| *line).collect();
         assert_eq!(starts, [2, 7]);
     }
