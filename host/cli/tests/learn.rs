@@ -78,6 +78,9 @@ fn a_chapter_from_its_beginning_to_its_end() {
     learner.sees("12 is not it");
     learner.press("amany\r");
     learner.sees("no whole number is in many");
+    // Two lines that are pasted at once: what comes behind the first one is no key.
+    learner.press("\u{15}1\r2\r");
+    learner.sees("more than one whole number is in that: 1, 2");
     learner.press("\u{1b}");
     learner.sees("q quit");
     learner.press("s");

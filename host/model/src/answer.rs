@@ -116,18 +116,40 @@ mod tests {
 
     /// What stands around a value on the screen of whoever copies it.
     const AROUND_ALL: [&str; 16] = [
-        "@", "  @\n", "[@]", "(@)", "`@`", "'@'", "\"@\"", "{@}", "@.", "@,", "@;", "= @", "it is @", "is: @", "<@>", "x=@",
+        "@", "  @\n", "[@]", "(@)", "`@`", "'@'", "\"@\"", "{@}", "@.", "@,", "@;", "= @", "it is @", "is: @", "<@>",
+        "x=@",
     ];
     const AROUND_NUMBERS: [&str; 9] = [
-        "net:[@]", "# handle @", "@/udp", "@/tcp", "packets:@", "RX packets @", "10.0.0.8:@", "C0w1:@", "ip saddr 8.8.8.8 # handle @",
+        "net:[@]",
+        "# handle @",
+        "@/udp",
+        "@/tcp",
+        "packets:@",
+        "RX packets @",
+        "10.0.0.8:@",
+        "C0w1:@",
+        "ip saddr 8.8.8.8 # handle @",
     ];
     const AROUND_ADDRESSES: [&str; 12] = [
-        "inet @", "    inet @/8 brd 11.255.255.255 scope global eth0", "inet @  netmask 255.0.0.0  broadcast 11.255.255.255",
-        "@:41991", "client @:41991", "http://@:8001/svc1?echo", "@.34567", "@:", "\"PublicIP\":\"@\"", "@/32", "@ dev eth0", "::ffff:@",
+        "inet @",
+        "    inet @/8 brd 11.255.255.255 scope global eth0",
+        "inet @  netmask 255.0.0.0  broadcast 11.255.255.255",
+        "@:41991",
+        "client @:41991",
+        "http://@:8001/svc1?echo",
+        "@.34567",
+        "@:",
+        "\"PublicIP\":\"@\"",
+        "@/32",
+        "@ dev eth0",
+        "::ffff:@",
     ];
     const AROUND_MACS: [&str; 5] = [
-        "link/ether @ brd ff:ff:ff:ff:ff:ff link-netnsid 0", "ether @  txqueuelen 1000  (Ethernet)", "lladdr @",
-        "\"VtepMAC\":\"@\"", "Dst: @ (@)",
+        "link/ether @ brd ff:ff:ff:ff:ff:ff link-netnsid 0",
+        "ether @  txqueuelen 1000  (Ethernet)",
+        "lladdr @",
+        "\"VtepMAC\":\"@\"",
+        "Dst: @ (@)",
     ];
 
     fn taken(kind: &AnswerKind, text: &str) -> Option<String> {

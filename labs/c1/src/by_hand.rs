@@ -37,7 +37,7 @@ fn what_is_there_instead(lab: &Lab) -> Result<String> {
 }
 
 fn loopback() -> Task {
-    let text = "Bring up `lo` in `myns`, and have `myns` ping itself, by 127.0.0.1, *inside* `myns`.";
+    let text = "Bring up `lo` in `myns`, and have `myns` ping itself, by 127.0.0.1 or ::1, *inside* `myns`.";
     Task::new("lo-up", "Let it talk to itself", text)
         .after("make-ns")
         .hint("`ip link set lo up` brings up a loopback. It has to run inside `myns`.")

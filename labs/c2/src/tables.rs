@@ -66,7 +66,9 @@ fn cut() -> Task {
             }
             let what = match way.forwarding {
                 true => format!("C0w1 still has the entry {} dev flannel.100 dst {WORKER}", way.mac),
-                false => "c1 has not pinged c2 since the entry is gone: ping, and see that nothing comes back".to_owned(),
+                false => {
+                    "c1 has not pinged c2 since the entry is gone: ping, and see that nothing comes back".to_owned()
+                }
             };
             Ok(way.leads_to_tunnel().and(others_lead()?).and(Verdict::missing(what)))
         })
@@ -100,9 +102,7 @@ fn mend() -> Task {
             }
             let entries = look("C0w1")?.fdb()?;
             let wrong = entries.iter().find(|entry| {
-                entry.interface == "flannel.100"
-                    && entry.destination.as_deref() == Some(WORKER)
-                    && entry.mac != way.mac
+                entry.interface == "flannel.100" && entry.destination.as_deref() == Some(WORKER) && entry.mac != way.mac
             });
             let what = match wrong {
                 _ if way.forwarding => "c2 has answered no ping of c1 since the last one failed: ping again".to_owned(),

@@ -7,6 +7,8 @@
 
 mod answer;
 mod app;
+#[cfg(test)]
+mod course;
 mod document;
 mod keys;
 mod layout;

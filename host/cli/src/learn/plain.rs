@@ -338,7 +338,9 @@ impl<'a> Plain<'a> {
             }
             News::Wrong(task) => self.print(&session.missing(&task).join("\n")),
             News::Shown(task) => match session.solution(&task) {
-                Some(Solution::Answer(answers)) => self.print(&format!("The answer: {}", answers.join("\n            "))),
+                Some(Solution::Answer(answers)) => {
+                    self.print(&format!("The answer: {}", answers.join("\n            ")))
+                }
                 // The terminal itself divides a line that is too long, so that it is copied as one.
                 Some(Solution::Way(script)) => {
                     self.print(&format!("It was done for you. These commands do it, too:\n\n{script}\n"))

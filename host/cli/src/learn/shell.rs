@@ -259,24 +259,15 @@ impl Reader {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::fs;
-    use std::path::{Path, PathBuf};
+pub(super) mod tests {
     use std::process::Command;
 
     use proptest::prelude::*;
 
     use super::*;
-    use crate::learn::layout::Layout;
-    use crate::learn::progress::Progress;
-    use crate::learn::session::Session;
-    use crate::learn::text::parse;
-    use crate::learn::theme::{Theme, columns};
-    use crate::learn::{document, sample};
 
     /// What bash makes of a script: its commands without comments, each with its words.
-    fn parsed(script: &str) -> String {
+    pub(crate) fn parsed(script: &str) -> String {
         let function = format!("f() {{\n{script}\n:\n}}\ndeclare -f f");
         let ran = Command::new("bash").args(["--norc", "-c", &function]).output().unwrap();
         assert!(ran.status.success(), "{script}\n{}", String::from_utf8_lossy(&ran.stderr));
@@ -299,7 +290,10 @@ mod tests {
             ("    nft add chain ip t c '{ a; b; }'", vec!["    nft add chain ip t c \\", "        '{ a; b; }'"]),
             ("ping x # until it is answered at last", vec!["# until it is answered at", "# last", "ping x"]),
             ("  # what a longer comment says here", vec!["  # what a longer comment", "  # says here"]),
-            ("echo \"a b c d e f g h i j k l m n\" o", vec!["echo \\", "    \"a b c d e f g h i j k l m n\" \\", "    o"]),
+            (
+                "echo \"a b c d e f g h i j k l m n\" o",
+                vec!["echo \\", "    \"a b c d e f g h i j k l m n\" \\", "    o"],
+            ),
             (
                 "cat <<'EOF' | tee a b c d e f g\na text that is wider than the line\nEOF\ntrue",
                 vec!["cat <<'EOF' | tee a b c \\", "    d e f g", "a text that is wider than the line", "EOF", "true"],
@@ -374,73 +368,6 @@ mod tests {
             let set: String = wrapped(&text, width).concat().split(['\n', ' ', '\t', '\\', '#']).collect();
             let sorted = |text: &str| { let mut all: Vec<_> = text.chars().collect(); all.sort_unstable(); all };
             prop_assert_eq!(sorted(&set), sorted(&all));
-        }
-    }
-
-    /// The files in a folder of the course's chapters, each by its path.
-    fn files(folder: &str) -> Vec<PathBuf> {
-        let labs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../labs");
-        let folders = (1..=5).map(|chapter| labs.join(format!("c{chapter}")).join(folder));
-        let entries = |path: PathBuf| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
-        let found: Vec<_> = folders.flat_map(entries).collect();
-        assert!(found.len() > 20, "{found:?}");
-        found
-    }
-
-    /// What is shown of a solution that a learner has asked for.
-    fn shown(files: BTreeMap<String, String>, width: usize) -> Vec<String> {
-        let mut outline = sample::outline();
-        outline.sections.truncate(1);
-        outline.sections[0].tasks.truncate(1);
-        let name = outline.sections[0].tasks[0].name.clone();
-        let mut session = Session::new("sample", outline, Progress::default()).with_ways(&[(name.clone(), files)].into());
-        session.reveal(&name, None);
-        let lines = document::section(&session, Theme { color: true, ascii: false }, width).lines;
-        let lines = lines.iter().map(|line| line.iter().map(|span| span.text.as_str()).collect::<String>());
-        let after = lines.skip_while(|line| !line.contains("It was done for you")).skip_while(|line| !line.is_empty());
-        let mut lines: Vec<String> = after.skip(1).collect();
-        lines.truncate(lines.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1));
-        lines
-    }
-
-    #[test]
-    fn what_is_shown_of_each_solution_of_the_course_is_what_is_tested() {
-        for task in files("tasks") {
-            let read = |name: &str| fs::read_to_string(task.join(name));
-            let Ok(script) = read("solution.sh").or_else(|_| read("second.sh")) else { continue };
-            let files: BTreeMap<_, _> = [("second.sh".to_owned(), read("second.sh").unwrap_or_default())]
-                .into_iter()
-                .chain(read("solution.sh").ok().map(|script| ("solution.sh".to_owned(), script)))
-                .collect();
-            let lines = shown(files.clone(), 80);
-            assert_eq!(lines, script.trim_end().lines().collect::<Vec<_>>(), "{}", task.display());
-            for width in [60, 40] {
-                let set = shown(files.clone(), width);
-                let wide = |line: &&String| line.width() > width;
-                assert_eq!(set.iter().find(wide), None, "{}", task.display());
-                // One word alone may be too long for the line.
-                if wrapped(&script, width).iter().all(|line| line.width() <= width) {
-                    assert_eq!(parsed(&set.join("\n")), parsed(&script), "{} at {width}", task.display());
-                } else {
-                    assert_eq!(width, 40, "{}", task.display());
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_text_of_the_course_fits_on_80_columns_and_its_commands_stay_themselves() {
-        for path in files("text") {
-            let text = fs::read_to_string(&path).unwrap();
-            let mut layout = Layout::new(Theme { color: true, ascii: false }, 80);
-            layout.blocks(&parse(&text), 0);
-            let wide = layout.lines.iter().find(|line| columns(line) > 80);
-            assert_eq!(wide, None, "{}", path.display());
-            for line in layout.commands.iter().flat_map(|(_, commands)| &commands.lines) {
-                for width in [76, 56] {
-                    assert_eq!(parsed(&wrapped(line, width).join("\n")), parsed(line), "{}", path.display());
-                }
-            }
         }
     }
 }

@@ -144,7 +144,9 @@ impl Trial {
     }
 
     fn outline(&mut self) -> anyhow::Result<Outline> {
-        self.sandbox(async |trial, client, folder| Ok(Lesson::load(client, folder, &trial.bytes, &trial.manifest).await?.outline))
+        self.sandbox(async |trial, client, folder| {
+            Ok(Lesson::load(client, folder, &trial.bytes, &trial.manifest).await?.outline)
+        })
     }
 
     /// In two sandboxes: before, near miss, solution; after a reset the second solution. In a third one what is shown.

@@ -1,0 +1,83 @@
+//! What the course's chapters show, as it is shown: their texts and solutions are read where they are written.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use unicode_width::UnicodeWidthStr;
+
+use super::layout::Layout;
+use super::progress::Progress;
+use super::session::Session;
+use super::shell::tests::parsed;
+use super::shell::wrapped;
+use super::text::parse;
+use super::theme::{Theme, columns};
+use super::{document, sample};
+
+/// The files in a folder of the course's chapters, each by its path.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let labs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../labs");
+    let folders = (1..=5).map(|chapter| labs.join(format!("c{chapter}")).join(folder));
+    let entries = |path: PathBuf| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let found: Vec<_> = folders.flat_map(entries).collect();
+    assert!(found.len() > 20, "{found:?}");
+    found
+}
+
+/// What is shown of a solution that a learner has asked for.
+fn shown(files: BTreeMap<String, String>, width: usize) -> Vec<String> {
+    let mut outline = sample::outline();
+    outline.sections.truncate(1);
+    outline.sections[0].tasks.truncate(1);
+    let name = outline.sections[0].tasks[0].name.clone();
+    let mut session = Session::new("sample", outline, Progress::default()).with_ways(&[(name.clone(), files)].into());
+    session.reveal(&name, None);
+    let lines = document::section(&session, Theme { color: true, ascii: false }, width).lines;
+    let lines = lines.iter().map(|line| line.iter().map(|span| span.text.as_str()).collect::<String>());
+    let after = lines.skip_while(|line| !line.contains("It was done for you")).skip_while(|line| !line.is_empty());
+    let mut lines: Vec<String> = after.skip(1).collect();
+    lines.truncate(lines.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1));
+    lines
+}
+
+#[test]
+fn what_is_shown_of_each_solution_of_the_course_is_what_is_tested() {
+    for task in files("tasks") {
+        let read = |name: &str| fs::read_to_string(task.join(name));
+        let Ok(script) = read("solution.sh").or_else(|_| read("second.sh")) else { continue };
+        let files: BTreeMap<_, _> = [("second.sh".to_owned(), read("second.sh").unwrap_or_default())]
+            .into_iter()
+            .chain(read("solution.sh").ok().map(|script| ("solution.sh".to_owned(), script)))
+            .collect();
+        let lines = shown(files.clone(), 80);
+        assert_eq!(lines, script.trim_end().lines().collect::<Vec<_>>(), "{}", task.display());
+        for width in [60, 40] {
+            let set = shown(files.clone(), width);
+            let wide = |line: &&String| line.width() > width;
+            assert_eq!(set.iter().find(wide), None, "{}", task.display());
+            // One word alone may be too long for the line.
+            if wrapped(&script, width).iter().all(|line| line.width() <= width) {
+                assert_eq!(parsed(&set.join("\n")), parsed(&script), "{} at {width}", task.display());
+            } else {
+                assert_eq!(width, 40, "{}", task.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_text_of_the_course_fits_on_80_columns_and_its_commands_stay_themselves() {
+    for path in files("text") {
+        let text = fs::read_to_string(&path).unwrap();
+        let mut layout = Layout::new(Theme { color: true, ascii: false }, 80);
+        layout.blocks(&parse(&text), 0);
+        let wide = layout.lines.iter().find(|line| columns(line) > 80);
+        assert_eq!(wide, None, "{}", path.display());
+        for line in layout.commands.iter().flat_map(|(_, commands)| &commands.lines) {
+            for width in [76, 56] {
+                assert_eq!(parsed(&wrapped(line, width).join("\n")), parsed(line), "{}", path.display());
+            }
+        }
+    }
+}
