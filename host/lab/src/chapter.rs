@@ -6,7 +6,7 @@ use std::time::Duration;
 use knetsim_emulator::Emulator;
 use knetsim_model::chapter::{Outline, Verdict};
 use knetsim_model::protocol::LoadChapter;
-use knetsim_model::{Code, Failure};
+use knetsim_model::{Code, Failure, untrusted};
 use wasmtime::Store;
 use wasmtime_wasi::cli::AsyncStdoutStream;
 
@@ -223,17 +223,13 @@ fn failure(error: types::Error) -> Failure {
     let codes =
         [Code::Denied, Code::Limit, Code::NotFound, Code::Exists, Code::Invalid, Code::Unavailable, Code::Timeout];
     let code = codes.into_iter().find(|code| code.as_str() == error.code).unwrap_or(Code::Failed);
-    Failure::new(code, plain(&error.message))
+    Failure::new(code, untrusted::text(&error.message))
 }
 
 /// What is missing, as it can be shown.
 fn missing(what: Vec<String>) -> Vec<String> {
     let (most, length) = MISSING;
-    what.iter().take(most).map(|words| plain(&words.chars().take(length).collect::<String>())).collect()
-}
-
-fn plain(text: &str) -> String {
-    text.chars().filter(|&c| crate::output::is_plain(c) || c == '\n').collect()
+    what.iter().take(most).map(|words| untrusted::text(&words.chars().take(length).collect::<String>())).collect()
 }
 
 /// The end of what a call wrote to its output and error.

@@ -28,5 +28,4 @@ pub use error::LabError;
 pub use grants::Grant;
 pub use limits::{Limit, Limits};
 pub use manifest::Manifest;
-pub use output::is_plain;
 pub use run::Streams;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use knetsim_model::untrusted::is_plain;
 use serde::Deserialize;
 
 use crate::error::{LabError, Result};
@@ -96,5 +97,5 @@ fn is_version(version: &str) -> bool {
 /// A person reads it on a terminal before they decide: one line, nothing that moves the cursor.
 fn is_reason(reason: &str) -> bool {
     let words = reason.trim();
-    !words.is_empty() && reason.chars().count() <= 200 && reason.chars().all(crate::output::is_plain)
+    !words.is_empty() && reason.chars().count() <= 200 && reason.chars().all(is_plain)
 }

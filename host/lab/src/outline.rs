@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use knetsim_model::Failure;
 use knetsim_model::chapter::{AnswerKind, Outline, Section, Task};
+use knetsim_model::untrusted::is_plain;
 
 use crate::host::lesson;
-use crate::output::is_plain;
 
 /// The most letters of a line: a title, a prerequisite, a choice.
 const LINE: usize = 200;

@@ -7,43 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
+use knetsim_model::untrusted::Cleaner;
 use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
-
-/// Whether a terminal shows a character and does nothing else about it.
-pub fn is_plain(c: char) -> bool {
-    let reorders = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !c.is_control() && !reorders
-}
-
-/// Removes control characters but line ends and tabs from a stream that is cut anywhere. Bytes that
-/// are not UTF-8 become U+FFFD: some terminals take them for control characters.
-#[derive(Default)]
-struct Cleaner {
-    /// The beginning of a character, at most three bytes, whose end has not come yet.
-    partial: Vec<u8>,
-}
-
-impl Cleaner {
-    fn clean(&mut self, input: &[u8], out: &mut Vec<u8>) {
-        let mut bytes = std::mem::take(&mut self.partial);
-        bytes.extend_from_slice(input);
-        let mut seen = 0;
-        for chunk in bytes.utf8_chunks() {
-            for c in chunk.valid().chars().filter(|&c| is_plain(c) || c == '\n' || c == '\t') {
-                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            }
-            let bad = chunk.invalid();
-            seen += chunk.valid().len() + bad.len();
-            let cut = std::str::from_utf8(bad).is_err_and(|error| error.error_len().is_none());
-            if cut && seen == bytes.len() {
-                self.partial = bad.to_vec();
-            } else if !bad.is_empty() {
-                out.extend_from_slice("\u{fffd}".as_bytes());
-            }
-        }
-    }
-}
 
 /// What both streams of a lab may write together.
 pub(crate) struct Budget {
@@ -126,37 +92,9 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for Output<W> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
     use tokio::io::AsyncWriteExt;
 
     use super::*;
-
-    fn cleaned(pieces: &[&[u8]]) -> String {
-        let (mut cleaner, mut out) = (Cleaner::default(), Vec::new());
-        for piece in pieces {
-            cleaner.clean(piece, &mut out);
-        }
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn control_characters_are_removed() {
-        assert_eq!(cleaned(&[b"a\x1b[2Jb\r\x07\x7f\tc\n"]), "a[2Jb\tc\n");
-        assert_eq!(cleaned(&["\u{9b}31m\u{202e}x".as_bytes()]), "31mx");
-        assert_eq!(cleaned(&[b"\x9b31m"]), "\u{fffd}31m");
-        assert_eq!(cleaned(&[b"\xc3", b"\xa4", b"\xe2\x82", b"\xac"]), "\u{e4}\u{20ac}");
-        assert_eq!(cleaned(&[b"\xe2\x82", b"x"]), "\u{fffd}x");
-    }
-
-    proptest! {
-        #[test]
-        fn a_stream_is_cleaned_alike_wherever_it_is_cut(bytes: Vec<u8>, cut: prop::sample::Index) {
-            let cut = cut.index(bytes.len() + 1);
-            let whole = cleaned(&[&bytes]);
-            prop_assert_eq!(&whole, &cleaned(&[&bytes[..cut], &bytes[cut..]]));
-            prop_assert!(whole.chars().all(|c| is_plain(c) || c == '\n' || c == '\t'));
-        }
-    }
 
     #[tokio::test]
     async fn output_ends_at_the_limit() {

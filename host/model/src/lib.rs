@@ -20,6 +20,7 @@ pub mod protocol;
 pub mod service;
 pub mod topology;
 pub mod underlay;
+pub mod untrusted;
 
 pub use error::{Code, Failure, advice, chain};
 pub use event::Event;

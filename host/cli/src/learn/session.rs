@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use knetsim_lab::package::{self, Trials};
 use knetsim_model::chapter::{Outline, Section, Task, Verdict};
+use knetsim_model::untrusted;
 
 use super::answer;
 use super::progress::{Outcome, Progress};
@@ -77,9 +78,8 @@ impl Session {
         for (task, files) in trials {
             if let Some(script) = package::shown(files) {
                 // To a shell, a tab divides words as spaces do.
-                let shown = script.trim_end().replace('\t', "    ");
-                let shown = shown.chars().filter(|&c| c == '\n' || knetsim_lab::is_plain(c)).collect();
-                self.ways.insert(task.clone(), shown);
+                let shown = script.trim_end().replace('	', "    ");
+                self.ways.insert(task.clone(), untrusted::text(&shown));
             }
         }
         self

@@ -1,0 +1,151 @@
+//! Somebody else's words on a person's terminal: what a lab writes, what a command prints into a log, how a stranger
+//! names a thing. Two ways to show them, by what they are:
+//!
+//! * **Output**, of many lines ([`Cleaner`] for a stream, [`text`] for a whole): what does anything else than to be
+//!   shown is removed. Line ends and tabs stay.
+//! * **Words** within a line of ours, such as a name, a title or a reason ([`escaped`], [`words`]): it is shown as an
+//!   escape, so that two different names never look alike and none looks empty.
+
+/// Whether a terminal shows a character and does nothing else about it: it is no control character, no line or
+/// paragraph separator, doesn't reorder text, and can be seen (or is a space).
+pub fn is_plain(c: char) -> bool {
+    if c.is_ascii() { !c.is_ascii_control() } else { !c.is_control() && !is_hidden(c) }
+}
+
+/// Format characters (Cf), separators of lines and paragraphs (Zl, Zp) and what else nobody sees
+/// (`Default_Ignorable_Code_Point`, the blank of Braille), by the Unicode Character Database 16. The variation
+/// selectors U+FE00 to U+FE0F are no part of it: they choose between two pictures of the letter before them.
+fn is_hidden(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'
+        | '\u{8e2}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Output of several lines, without what is not plain but line ends and tabs.
+pub fn text(output: &str) -> String {
+    output.chars().filter(|&c| stays(c)).collect()
+}
+
+fn stays(c: char) -> bool {
+    is_plain(c) || c == '\n' || c == '\t'
+}
+
+/// A name, in one line: what is not plain is shown as `\n`, `\t`, `\r` or `\u{1b}`. A plain name stays as it is.
+pub fn escaped(name: &str) -> String {
+    let mut shown = String::with_capacity(name.len());
+    for c in name.chars() {
+        if is_plain(c) { shown.push(c) } else { shown.extend(c.escape_default()) }
+    }
+    shown
+}
+
+/// A sentence, such as a reason, in one line: [`escaped`], with one space for each run of spaces of any kind, and
+/// none at its ends.
+pub fn words(sentence: &str) -> String {
+    let mut shown = String::with_capacity(sentence.len());
+    for word in sentence.split(|c: char| c.is_whitespace() && is_plain(c)).filter(|word| !word.is_empty()) {
+        if !shown.is_empty() {
+            shown.push(' ');
+        }
+        shown += &escaped(word);
+    }
+    shown
+}
+
+/// Cleans a stream of output that is cut anywhere, as [`text`] does. Bytes that are not UTF-8 become U+FFFD: some
+/// terminals take them for control characters.
+#[derive(Debug, Default)]
+pub struct Cleaner {
+    /// The beginning of a character, at most three bytes, whose end has not come yet.
+    partial: Vec<u8>,
+}
+
+impl Cleaner {
+    /// Adds to `out` what can be shown of `input`, the next piece of the stream.
+    pub fn clean(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        let mut bytes = std::mem::take(&mut self.partial);
+        bytes.extend_from_slice(input);
+        let mut seen = 0;
+        for chunk in bytes.utf8_chunks() {
+            for c in chunk.valid().chars().filter(|&c| stays(c)) {
+                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            let bad = chunk.invalid();
+            seen += chunk.valid().len() + bad.len();
+            let cut = std::str::from_utf8(bad).is_err_and(|error| error.error_len().is_none());
+            if cut && seen == bytes.len() {
+                self.partial = bad.to_vec();
+            } else if !bad.is_empty() {
+                out.extend_from_slice("\u{fffd}".as_bytes());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cleaned(pieces: &[&[u8]]) -> String {
+        let (mut cleaner, mut out) = (Cleaner::default(), Vec::new());
+        for piece in pieces {
+            cleaner.clean(piece, &mut out);
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_plain_is_removed_from_output() {
+        assert_eq!(cleaned(&[b"a\x1b[2Jb\r\x07\x7f\tc\n"]), "a[2Jb\tc\n");
+        assert_eq!(cleaned(&["\u{9b}31m\u{202e}x\u{2028}y\u{200b}z".as_bytes()]), "31mxyz");
+        assert_eq!(cleaned(&[b"\x9b31m"]), "\u{fffd}31m");
+        assert_eq!(cleaned(&[b"\xc3", b"\xa4", b"\xe2\x82", b"\xac"]), "\u{e4}\u{20ac}");
+        assert_eq!(cleaned(&[b"\xe2\x82", b"x"]), "\u{fffd}x");
+        assert_eq!(text("a\x1b[1mb\n\tc\u{e0041}"), "a[1mb\n\tc");
+    }
+
+    #[test]
+    fn words_are_one_line_in_which_everything_can_be_seen() {
+        assert_eq!(
+            escaped("a b\n\x1b[31m\u{9b}\u{200b}\u{e0041}ä€\\"),
+            "a b\\n\\u{1b}[31m\\u{9b}\\u{200b}\\u{e0041}ä€\\"
+        );
+        assert_eq!(
+            words(&format!("  looks{}Grant this? [y/N] y\u{3000}\u{a0}", " ".repeat(100))),
+            "looks Grant this? [y/N] y"
+        );
+        assert_eq!(words("a\n b\u{2028}c"), "a\\n b\\u{2028}c");
+        assert_eq!(words(" \u{200b}\u{61c} "), "\\u{200b}\\u{61c}");
+    }
+
+    #[test]
+    fn letters_of_all_scripts_and_pictures_are_plain() {
+        assert!("grüße, ελληνικά, עברית, العربية, हिन्दी, 한국어, 日本語 ⚠\u{fe0f} ✓ │ 🦀".chars().all(is_plain));
+        let hidden = "\u{ad}\u{61c}\u{200b}\u{200f}\u{2028}\u{2029}\u{2066}\u{feff}\u{e0001}\u{e007f}\u{3164}\u{2800}";
+        assert_eq!(hidden.chars().find(|&c| is_plain(c)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_stream_is_cleaned_alike_wherever_it_is_cut(bytes: Vec<u8>, cut: prop::sample::Index) {
+            let cut = cut.index(bytes.len() + 1);
+            let whole = cleaned(&[&bytes]);
+            prop_assert_eq!(&whole, &cleaned(&[&bytes[..cut], &bytes[cut..]]));
+            prop_assert!(whole.chars().all(stays));
+            prop_assert_eq!(&text(&whole), &whole);
+        }
+
+        #[test]
+        fn words_are_plain(sentence: String) {
+            prop_assert!(escaped(&sentence).chars().all(is_plain));
+            let shown = words(&sentence);
+            prop_assert!(shown.chars().all(is_plain) && !shown.contains("  ") && shown.trim_matches(' ') == shown);
+            prop_assert_eq!(&words(&shown), &shown);
+        }
+    }
+}
