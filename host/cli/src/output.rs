@@ -1,16 +1,21 @@
 //! What goes to standard output, and how errors and logs go to standard error.
+//!
+//! Invariant: whatever this program writes on a terminal passes [`for_terminal`], for much of it is somebody else's
+//! words: names, commands, what a daemon said. Two things are drawn past it: a program's own terminal session
+//! (`relay`), which is raw, and the learner's screen, which cleans each span (`learn::theme`).
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Context;
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table};
-use knetsim_lab::is_plain;
+use knetsim_model::untrusted::{self, Cleaner};
 use knetsim_model::{advice, chain};
 use serde::Serialize;
 
 use crate::fresh::Interrupted;
+use crate::terminal;
 
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
@@ -32,10 +37,61 @@ pub(crate) enum Format {
 
 /// Writes to standard output, all or an error: `println!` panics where the reader has gone.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let text = for_terminal(&std::io::stdout(), text);
     let mut out = anstream::stdout().lock();
     let line_end: &[u8] = if text.is_empty() || text.ends_with('\n') { b"" } else { b"\n" };
     let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(line_end)).and_then(|()| out.flush());
     written.context("writing to standard output")
+}
+
+/// Text as a terminal gets it: plain but for this program's own styles. What goes elsewhere stays as it is.
+fn for_terminal(stream: &impl IsTerminal, text: &str) -> String {
+    if stream.is_terminal() { styled(text) } else { text.to_owned() }
+}
+
+/// Removes everything that is not plain but line ends, tabs and the styles that this program uses.
+fn styled(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(escape) = rest.find('\x1b') {
+        let (before, sequence) = rest.split_at(escape);
+        shown += &untrusted::text(before);
+        let length = style_length(sequence).unwrap_or(1);
+        shown += if length > 1 { &sequence[..length] } else { "" };
+        rest = &sequence[length..];
+    }
+    shown + &untrusted::text(rest)
+}
+
+/// How long the style at the beginning of a text is: `ESC [ 1;31 m` of bold, faint, italic, underlined, their ends, and
+/// the colours of letters. Nothing that hides, blinks, or paints what is behind.
+fn style_length(sequence: &str) -> Option<usize> {
+    let (numbers, _) = sequence.strip_prefix("\x1b[")?.split_once('m')?;
+    let ours = |number: &str| {
+        matches!(number.parse::<u8>(), Ok(0..=4 | 22..=24 | 30..=37 | 39 | 90..=97)) || number.is_empty()
+    };
+    numbers.split(';').all(ours).then_some(numbers.len() + 3)
+}
+
+/// A stream of somebody else's bytes on its way to standard output: raw into a pipe or a file, cleaned on a terminal.
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    cleaner: Cleaner,
+}
+
+impl Stream {
+    /// Writes the next piece.
+    pub(crate) fn print(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        let mut cleaned = Vec::new();
+        let shown = if out.is_terminal() {
+            self.cleaner.clean(bytes, &mut cleaned);
+            &cleaned
+        } else {
+            bytes
+        };
+        out.write_all(shown).and_then(|()| out.flush()).context("writing to standard output")
+    }
 }
 
 /// One JSON value, indented.
@@ -43,11 +99,12 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&serde_json::to_string_pretty(value)?)
 }
 
-/// Columns without lines, as `kubectl get` prints them.
+/// Columns without lines, as `kubectl get` prints them. A cell is one line, whatever its words are.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(header.to_vec()).add_rows(rows);
+    let cells = rows.into_iter().map(|row| row.into_iter().map(|cell| untrusted::escaped(&cell)).collect::<Vec<_>>());
+    table.set_header(header.to_vec()).add_rows(cells);
     for column in table.column_iter_mut() {
         column.set_padding((0, 3));
     }
@@ -70,21 +127,28 @@ pub(crate) fn error(error: &anyhow::Error) {
     if !gone && !error.is::<Interrupted>() {
         let words = chain(error.as_ref());
         let advice = advice(&words).map(|advice| format!("; {advice}")).unwrap_or_default();
-        say(format_args!("{RED}error:{RED:#} {words}{advice}"));
+        say(format_args!("{RED}error:{RED:#} {}{advice}", indented(&words)));
     }
 }
 
-/// Something a person should know. What daemons, labs and files said may be part of it: nothing of that speaks to the
-/// terminal.
+/// Something a person should know. What daemons, labs and files said may be part of it.
 pub(crate) fn warning(message: &str) {
-    let message: String = message.chars().filter(|&c| is_plain(c) || c == '\n').collect();
-    say(format_args!("{YELLOW}warning:{YELLOW:#} {message}"));
+    say(format_args!("{YELLOW}warning:{YELLOW:#} {}", indented(message)));
+}
+
+/// No line of a message but its first begins where a message of ours does.
+fn indented(message: &str) -> String {
+    message.replace('\n', "\n  ")
 }
 
 /// One line to standard error, coloured only on a terminal.
 pub(crate) fn say(line: std::fmt::Arguments<'_>) {
+    let mut line = for_terminal(&std::io::stderr(), &format!("{line}\n"));
+    if terminal::is_raw() {
+        line = line.replace('\n', "\r\n");
+    }
     // With standard error gone there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{line}");
+    let _ = anstream::stderr().write_all(line.as_bytes());
 }
 
 /// Sends the log to standard error: warnings, more with `--verbose`, or what `KNETSIM_LOG` says.
@@ -92,5 +156,65 @@ pub(crate) fn log_to_stderr(verbose: u8) {
     let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
     let filter = tracing_subscriber::EnvFilter::try_from_env("KNETSIM_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(anstream::stderr).with_target(false).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| ErrorStream).with_target(false).init();
+}
+
+/// Standard error for the log, which writes an event at a time.
+struct ErrorStream;
+
+impl Write for ErrorStream {
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        let shown = for_terminal(&std::io::stderr(), &String::from_utf8_lossy(event));
+        anstream::stderr().write_all(shown.as_bytes()).map(|()| event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        anstream::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use knetsim_model::untrusted::is_plain;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_our_styles_and_nothing_else() {
+        let ours = format!("{RED}error:{RED:#} a\tb\n{YELLOW}warning:{YELLOW:#} c\n");
+        assert_eq!(styled(&ours), ours);
+        for (text, shown) in [
+            ("\x1b]0;title\x07a", "]0;titlea"),
+            ("\x1b[2J\x1b[Hb", "[2J[Hb"),
+            ("\x1b[8mhidden\x1b[0m", "[8mhidden\x1b[0m"),
+            ("\x1b[38;5;0mc\x1b[", "[38;5;0mc["),
+            ("\x1b[1;31mred\x1b[m", "\x1b[1;31mred\x1b[m"),
+            ("\x1b\x1b[1ma\u{9b}31m\rb\u{202e}", "\x1b[1ma31mb"),
+        ] {
+            assert_eq!(styled(text), shown, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_cell_and_a_message_keep_their_place() {
+        let text = table(&["A", "B"], vec![vec!["x\ny".into(), "\x1b[31mz".into()]]);
+        assert_eq!(text.lines().nth(1), Some("x\\ny   \\u{1b}[31mz"), "{text}");
+        assert_eq!(indented("a\nerror: b"), "a\n  error: b");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_styles_gets_through(text in "([ -~\x1b\n\u{9b}\u{202e}]|\x1b\\[[0-9;]{0,4}m){0,30}") {
+            let shown = styled(&text);
+            prop_assert_eq!(&styled(&shown), &shown);
+            let mut rest = shown.as_str();
+            while let Some(escape) = rest.find('\x1b') {
+                prop_assert!(rest[..escape].chars().all(|c| is_plain(c) || c == '\n'));
+                let style = style_length(&rest[escape..]);
+                prop_assert!(style.is_some());
+                rest = &rest[escape + style.unwrap_or(1)..];
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use knetsim_model::Event;
+use knetsim_model::{Event, untrusted};
 
 use crate::output;
 
@@ -45,7 +45,7 @@ impl Progress {
             if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {pos}/{len}") {
                 bar.set_style(style);
             }
-            bar.set_message(what.to_owned());
+            bar.set_message(untrusted::words(what));
             bar.enable_steady_tick(Duration::from_millis(100));
         }
         Progress { bar, objects }
@@ -57,7 +57,7 @@ impl Progress {
             (Event::Progress { what, done, total }, Some(bar)) => {
                 bar.set_length(u64::from(*total));
                 bar.set_position(u64::from(*done));
-                bar.set_message(what.clone());
+                bar.set_message(untrusted::words(what));
             }
             (Event::Progress { what, done, total }, None) => output::say(format_args!("[{done}/{total}] {what}")),
             (Event::Created { .. } | Event::Changed { .. } | Event::Deleted { .. }, _) if !self.objects => {}

@@ -1,6 +1,7 @@
 //! This program's own terminal: its size, and raw mode for as long as a program inside has it.
 
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
@@ -30,9 +31,23 @@ impl Kept {
     }
 }
 
+/// Whether the terminal is in raw mode now.
+static IS_RAW: AtomicBool = AtomicBool::new(false);
+
 /// Raw mode: every key goes to the program inside. Undone when dropped.
 pub(crate) struct Raw {
     _kept: Kept,
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        IS_RAW.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Whether a line has to end with a return of its own, because a program inside has the terminal.
+pub(crate) fn is_raw() -> bool {
+    IS_RAW.load(Ordering::Relaxed)
 }
 
 impl Raw {
@@ -42,6 +57,7 @@ impl Raw {
         let mut raw = kept.before.clone();
         raw.make_raw();
         tcsetattr(std::io::stdin(), OptionalActions::Drain, &raw).context("setting the terminal to raw mode")?;
+        IS_RAW.store(true, Ordering::Relaxed);
         Ok(Raw { _kept: kept })
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 
 use anstyle::{AnsiColor, Effects, Style};
+use knetsim_model::untrusted::is_plain;
 use unicode_width::UnicodeWidthStr;
 
 use super::text::Kind;
@@ -37,9 +38,10 @@ pub(crate) fn columns(line: &[Span]) -> usize {
     line.iter().map(Span::width).sum()
 }
 
-/// A line with escape sequences for its styles.
+/// A line with escape sequences for its styles, and with none of anybody else.
 pub(crate) fn escaped(line: &[Span]) -> String {
-    line.iter().map(|Span { text, style }| format!("{style}{text}{style:#}")).collect()
+    let plain = |text: &str| text.chars().filter(|&c| is_plain(c)).collect::<String>();
+    line.iter().map(|Span { text, style }| format!("{style}{}{style:#}", plain(text))).collect()
 }
 
 /// How text is shown.
