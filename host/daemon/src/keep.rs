@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cap_std::fs::Dir;
-use knetsim_kernel::files;
 use knetsim_model::Event;
 use knetsim_sandbox::{Child, Exit, Node, Profile, Sandbox, Spawn, Stdio};
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::error::{DaemonError, Who};
-use crate::{DaemonSpec, Restart, log_path};
+use crate::{DaemonSpec, Log, Restart, log_path};
 
 /// How long to wait before a daemon is started again: at first, and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -22,7 +20,7 @@ const STEADY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Shared {
     sandbox: Sandbox,
-    pub(crate) files: Dir,
+    pub(crate) log: Log,
     pub(crate) spec: DaemonSpec,
     pub(crate) state: watch::Sender<State>,
     pub(crate) stopping: watch::Sender<bool>,
@@ -59,7 +57,7 @@ impl Shared {
         let who = Who { daemon: spec.name.clone(), node: spec.node.clone() };
         Ok(Shared {
             sandbox: sandbox.clone(),
-            files: node.files.try_clone().map_err(|source| DaemonError::Log { who, source })?,
+            log: Log::new(&node.files, log_path(&spec.name)).map_err(|source| DaemonError::Log { who, source })?,
             spec,
             state: watch::Sender::new(State::Down(Exit::Lost)),
             stopping: watch::Sender::new(false),
@@ -80,8 +78,7 @@ impl Shared {
     }
 
     pub(crate) async fn spawn(&self) -> Result<Arc<Child>, DaemonError> {
-        let log = files::append(&self.files, log_path(&self.spec.name))
-            .map_err(|source| DaemonError::Log { who: self.who(), source })?;
+        let log = self.log.writer().map_err(|source| DaemonError::Log { who: self.who(), source })?;
         let spawn = Spawn {
             argv: self.spec.argv.clone(),
             env: self.spec.env.clone(),
@@ -89,7 +86,8 @@ impl Shared {
             node: Some(self.spec.node.clone()),
             netns: None,
             profile: Profile::Daemon,
-            stdio: Stdio::Log(log.into_std().into()),
+            stdio: Stdio::Log(log),
+            label: Some(self.who().to_string()),
         };
         let child = self.sandbox.spawn(spawn).await;
         child.map(Arc::new).map_err(|source| DaemonError::Start { who: self.who(), source })

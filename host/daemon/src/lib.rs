@@ -5,12 +5,12 @@
 
 mod error;
 mod keep;
+mod log;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use knetsim_kernel::files;
 use knetsim_model::{Event, NodeName};
 use knetsim_sandbox::{Exit, Node, Sandbox};
 use tokio::sync::broadcast;
@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::keep::{Shared, State};
 
 pub use error::{DaemonError, Who};
+pub use log::Log;
 
 /// Between two tries of a probe: at first, and at most.
 const POLL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
@@ -124,10 +125,14 @@ impl Daemon {
 
     /// The end of its log, in one line.
     pub fn last_words(&self) -> String {
-        let bytes =
-            files::read_end(&self.shared.files, log_path(&self.shared.spec.name), LAST_WORDS).unwrap_or_default();
+        let bytes = self.shared.log.end(LAST_WORDS);
         let text = String::from_utf8_lossy(&bytes);
         text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Its log.
+    pub fn log(&self) -> &Log {
+        &self.shared.log
     }
 
     /// Sends a signal to its process group, such as SIGHUP. Nothing happens while it is down.

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         ("what_ends_at_once_is_started_ever_more_rarely", what_ends_at_once_is_started_ever_more_rarely),
         ("what_was_dropped_is_not_started_again", what_was_dropped_is_not_started_again),
         ("what_is_not_ready_says_why", what_is_not_ready_says_why),
+        ("a_flood_of_lines_is_rotated_away", a_flood_of_lines_is_rotated_away),
         ("real_etcd_answers", real_etcd_answers),
     ])
 }
@@ -189,6 +190,33 @@ fn what_is_not_ready_says_why() {
         // Somebody planted a pipe in place of the log.
         ok(&sandbox, Some("C0e1"), "rm /var/log/d.log; mkfifo /var/log/d.log").await;
         assert!(matches!(timeout(SOON, start("true")).await.unwrap().unwrap_err(), DaemonError::Log { .. }));
+    });
+}
+
+fn a_flood_of_lines_is_rotated_away() {
+    on_a_node(|sandbox, node, events| async move {
+        let mut seen = events.subscribe();
+        let flood = script("d", "yes 0123456789abcde | head -c 120M; echo last", Restart::Never);
+        let daemon = Daemon::start(&sandbox, &node, flood, events.clone()).await.unwrap();
+        let ended = timeout(SOON * 6, seen.recv()).await.unwrap().unwrap();
+        assert!(matches!(&ended, Event::DaemonEnded { how, .. } if how.starts_with("exit status 0;")), "{ended:?}");
+        assert!(daemon.last_words().ends_with("0123456789abcde last"), "{}", daemon.last_words());
+        let names = ["d.log", "d.log.1", "d.log.2", "d.log.3", "d.log.4"];
+        assert_eq!(ok(&sandbox, Some("C0e1"), "cd /var/log; echo d.log*").await, names.join(" "));
+        let size = |name: &str| node.files.metadata(format!("var/log/{name}")).unwrap().len();
+        let sizes = names.map(size);
+        assert!(
+            sizes.iter().all(|size| *size <= 11 << 20) && sizes[1..].iter().all(|size| *size > 9 << 20),
+            "{sizes:?}"
+        );
+        // Whatever lies there by now, the daemon doesn't wait for somebody to read it.
+        ok(&sandbox, Some("C0e1"), "cd /var/log; rm d.log d.log.1; mkdir -p d.log.1/x; echo yes >d.log").await;
+        let daemon =
+            Daemon::start(&sandbox, &node, script("e", "sleep 0.1; yes | head -c 1M; exit 4", Restart::Never), events);
+        let _daemon = daemon.await.unwrap();
+        ok(&sandbox, Some("C0e1"), "cd /var/log; rm e.log; mkfifo e.log").await;
+        let Event::DaemonEnded { how, .. } = timeout(SOON, seen.recv()).await.unwrap().unwrap() else { panic!() };
+        assert!(how.starts_with("exit status 4"), "{how}");
     });
 }
 

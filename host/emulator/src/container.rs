@@ -20,6 +20,7 @@ use knetsim_sandbox::Profile;
 
 use crate::Emulator;
 use crate::exec::ExecSpec;
+use crate::logs::CommandLog;
 use crate::plan::{ContainerKey, ContainerPlan};
 use crate::state::{Container, Node, Role};
 
@@ -32,9 +33,10 @@ impl Emulator {
         let namespace = self.sandbox().create_named_netns(&plan.worker, plan.key.1.as_str()).await;
         let namespace = namespace.map_err(|error| Failure::failed(doing(), &error))?;
         if let Err(failure) = self.fill(plan, &node, &namespace).await {
+            let half = self.state().containers.remove(&plan.key);
             // The first failure is the one to tell.
-            self.state().containers.remove(&plan.key);
             let _ = self.empty(&reference, &node, &namespace).await;
+            let _ = half.map_or(Ok(()), |half| half.log.remove());
             return Err(failure);
         }
         self.created("container", &reference.to_string());
@@ -53,7 +55,8 @@ impl Emulator {
         let Some(IpAddr::V4(address)) = result.address() else {
             return Err(Failure::new(Code::Failed, format!("{}: CNI gave no IPv4 address", doing())));
         };
-        let container = Container { plan: plan.clone(), namespace: namespace.clone(), address };
+        let log = Arc::new(CommandLog::new());
+        let container = Container { plan: plan.clone(), namespace: namespace.clone(), address, log };
         self.state().containers.insert(plan.key.clone(), Arc::new(container));
         if !plan.command.is_empty() {
             let spec = ExecSpec { command: plan.command.clone(), profile: Profile::Node, ..ExecSpec::default() };
@@ -70,8 +73,10 @@ impl Emulator {
         let reference = container.plan.reference();
         let node = self.state().node(&container.plan.worker)?;
         let emptied = self.empty(&reference, &node, &container.namespace).await;
+        let forgotten = container.log.remove();
+        let forgotten = forgotten.map_err(|error| Failure::failed(format!("delete the log of {reference}"), &error));
         self.deleted("container", &reference.to_string());
-        emptied
+        emptied.and(forgotten)
     }
 
     /// Takes from a namespace what [`Emulator::fill`] gave it. Can be repeated.

@@ -23,6 +23,7 @@ use knetsim_sandbox::NodeSpec;
 use crate::Emulator;
 use crate::build::Steps;
 use crate::history;
+use crate::logs::CommandLog;
 use crate::plan::{ClusterPlan, NodePlan};
 use crate::state::{Cluster, Node, Role};
 
@@ -207,7 +208,7 @@ impl Emulator {
         let watch = watch.map_err(|error| failed(&error))?;
         let named = place.files.open_dir("run/netns").map_err(|error| failed(&error))?;
         self.inner.names.add(name.to_string(), &named).map_err(|error| failed(&error))?;
-        let node = Node { plan, place, netlink, role, _watch: watch };
+        let node = Node { plan, place, netlink, role, log: Arc::new(CommandLog::new()), _watch: watch };
         self.state().nodes.insert(name.clone(), Arc::new(node));
         steps.done(format!("node {name}"));
         self.created(name.kind().word(), name.as_str());

@@ -16,6 +16,7 @@ use knetsim_overlay::{Agent, Etcd};
 use crate::history::Watch;
 use crate::ingress::Ingress;
 use crate::interconnect::{Site, now};
+use crate::logs::CommandLog;
 use crate::plan::{
     ClusterPlan, ContainerKey, ContainerPlan, IngressKey, NodePlan, ServiceKey, TokenKey, TokenView, View,
 };
@@ -36,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) place: knetsim_sandbox::Node,
     pub(crate) netlink: Netlink,
     pub(crate) role: Role,
+    /// Of the commands that were started on it.
+    pub(crate) log: Arc<CommandLog>,
     /// Writes its kernel events to the history for as long as it lives.
     pub(crate) _watch: Watch,
 }
@@ -55,6 +58,7 @@ pub(crate) struct Container {
     pub(crate) plan: ContainerPlan,
     pub(crate) namespace: NetNs,
     pub(crate) address: Ipv4Addr,
+    pub(crate) log: Arc<CommandLog>,
 }
 
 /// Everything.
@@ -146,6 +150,7 @@ impl State {
             services: self.services.values().map(Service::info).collect(),
             ingresses: self.ingresses.values().map(Ingress::info).collect(),
             sites: self.sites.values().map(|site| site.info(self)).collect(),
+            warnings: Vec::new(),
         }
     }
 }
@@ -193,7 +198,7 @@ fn etcd_health(daemon: &Daemon) -> Health {
 impl Container {
     /// The same container under another plan.
     pub(crate) fn with_plan(&self, plan: ContainerPlan) -> Self {
-        Container { plan, namespace: self.namespace.clone(), address: self.address }
+        Container { plan, namespace: self.namespace.clone(), address: self.address, log: self.log.clone() }
     }
 
     fn info(&self) -> ContainerInfo {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cap_std::fs::Dir;
-use knetsim_daemon::{Daemon, DaemonError, DaemonSpec, Restart, log_path};
+use knetsim_daemon::{Daemon, DaemonError, DaemonSpec, Restart};
 use knetsim_kernel::{NetNs, files, sockets};
 use knetsim_model::interconnect::{Interconnect, ROUTER_PORT};
 use knetsim_model::{Event, LinkName};
@@ -174,7 +174,7 @@ impl Router {
         match self.kind {
             Interconnect::Embedded => self.status().map_or_else(Seen::nothing, Seen::from),
             Interconnect::Skrouterd => {
-                let log = files::read_end(&self.files, log_path(DAEMON), LOG_MOST).unwrap_or_default();
+                let log = daemon.log().end(LOG_MOST);
                 // What is of another run than this one is not looked at.
                 let log = String::from_utf8_lossy(&log);
                 let log = log.rsplit("Router started in Interior mode").next().unwrap_or_default();

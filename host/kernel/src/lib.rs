@@ -4,6 +4,7 @@ pub mod conntrack;
 pub mod error;
 pub mod files;
 pub mod limits;
+pub mod log_file;
 pub mod monitor;
 pub mod mounts;
 pub mod namespaces;

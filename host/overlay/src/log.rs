@@ -1,11 +1,11 @@
 //! The agent's log, in the form of flanneld's (klog): `I1121 03:05:07.123456       1 session.rs:84] Running backend`.
 
-use std::io::{self, Write};
 use std::panic::Location;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use cap_std::fs::Dir;
-use knetsim_kernel::files;
+use knetsim_kernel::log_file::LogFile;
 use knetsim_model::NodeName;
 
 use crate::agent::AgentError;
@@ -15,13 +15,13 @@ const LOG: &str = "var/log/flanneld.log";
 /// Writes a node's `/var/log/flanneld.log`.
 pub(crate) struct Log {
     node: NodeName,
-    files: Dir,
+    file: Mutex<LogFile>,
 }
 
 impl Log {
     pub(crate) fn new(node: &NodeName, files: &Dir) -> Result<Self, AgentError> {
         let files = files.try_clone().map_err(|source| AgentError::File { path: "/var/log/flanneld.log", source })?;
-        Ok(Log { node: node.clone(), files })
+        Ok(Log { node: node.clone(), file: Mutex::new(LogFile::new(files, LOG.to_owned())) })
     }
 
     #[track_caller]
@@ -44,8 +44,8 @@ impl Log {
         tracing::debug!(node = %self.node, "{line}");
         let file = from.file().rsplit('/').next().unwrap_or_default();
         let line = format!("{level}{} {:>7} {file}:{}] {line}\n", stamp(SystemTime::now()), 1, from.line());
-        let write = || -> io::Result<()> { files::append(&self.files, LOG)?.write_all(line.as_bytes()) };
-        if let Err(error) = write() {
+        let added = self.file.lock().unwrap_or_else(PoisonError::into_inner).add(line.as_bytes());
+        if let Err(error) = added {
             tracing::warn!(node = %self.node, "{LOG}: {error}");
         }
     }

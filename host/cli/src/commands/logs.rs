@@ -1,17 +1,19 @@
 //! `knetsim logs NODE [-f]`.
 
+use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use knetsim_model::protocol::{Reply, Request};
-use knetsim_model::{Failure, Target};
+use knetsim_model::{Code, Failure, Target};
 
 use crate::control::client::Client;
+use crate::control::wire::WireError;
 use crate::{completion, output, sandboxes};
 
 /// How often a log is looked at.
@@ -45,19 +47,20 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     let folder = sandboxes::find(name)?;
     sandboxes::runtime()?.block_on(async {
         let mut client = sandboxes::connect(&folder).await?;
-        let mut logs = match args.target {
+        let (life, parts) = match &args.target {
             Some(target) => fetch(&mut client, target).await?,
-            None => vec![Log::new("knetsim", own_log(folder.path())?)],
+            None => (0, vec![("knetsim".to_owned(), own_log(folder.path())?)]),
         };
-        let mut titles = Titles { wanted: logs.len() > 1, last: None };
-        for log in &mut logs {
-            if let Some(lines) = args.tail {
-                log.offset = start_of_last_lines(&log.file, lines)?;
-            }
-            log.print(&mut titles)?;
+        let mut logs = Logs::new(life, parts)?;
+        if let (true, Some(target)) = (logs.all.is_empty(), &args.target) {
+            return Err(Failure::not_found(format!("{target} has logged nothing yet")).into());
         }
+        if let Some(lines) = args.tail {
+            logs.all.iter_mut().try_for_each(|log| log.skip_to_last_lines(lines))?;
+        }
+        logs.print()?;
         if args.follow {
-            follow(&mut client, &mut logs, &mut titles).await?;
+            follow(&mut client, args.target.as_ref(), logs).await?;
         }
         Ok(0)
     })
@@ -74,58 +77,141 @@ fn own_log(folder: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// Asks for the logs' descriptors.
-async fn fetch(client: &mut Client, target: Target) -> anyhow::Result<Vec<Log>> {
-    let mut logs = Vec::new();
+/// Asks whose logs these are now, and for their parts' descriptors.
+async fn fetch(client: &mut Client, target: &Target) -> anyhow::Result<(u64, Vec<(String, File)>)> {
+    let (mut of, mut parts) = (0, Vec::new());
     let each = |reply, descriptors: Vec<OwnedFd>| {
-        if let (Reply::Log { name }, Some(descriptor)) = (reply, descriptors.into_iter().next()) {
-            logs.push(Log::new(&name, descriptor.into()));
+        if let (Reply::Log { name, life }, Some(descriptor)) = (reply, descriptors.into_iter().next()) {
+            of = life;
+            parts.push((name, descriptor.into()));
         }
     };
-    client.ask(Request::Logs { target }, each).await?;
-    Ok(logs)
+    client.ask(Request::Logs { target: target.clone() }, each).await?;
+    Ok((of, parts))
 }
 
-/// Prints what is added, until the sandbox ends.
-async fn follow(client: &mut Client, logs: &mut [Log], titles: &mut Titles) -> anyhow::Result<()> {
+/// Prints what is added, until the container or node that logs, or the sandbox, is gone.
+async fn follow(client: &mut Client, target: Option<&Target>, mut logs: Logs) -> anyhow::Result<()> {
     loop {
         let ended = tokio::time::timeout(INTERVAL, client.receive()).await.is_ok();
-        for log in logs.iter_mut() {
-            log.print(titles)?;
-        }
+        logs.print()?;
         if ended {
             return Ok(());
+        }
+        let Some(target) = target else { continue };
+        let gone = match fetch(client, target).await {
+            // Nothing was logged yet by another one of that name, or somebody has deleted the file.
+            Ok((_, parts)) if parts.is_empty() => false,
+            Ok((life, _)) if life != logs.life => true,
+            Ok((_, parts)) => {
+                logs.go_on_with(parts)?;
+                false
+            }
+            Err(error) if error.is::<WireError>() => true,
+            Err(error) if error.downcast_ref::<Failure>().is_some_and(|failure| failure.code == Code::NotFound) => true,
+            Err(error) => return Err(error),
+        };
+        if gone {
+            // What was written last.
+            return logs.print();
         }
     }
 }
 
-/// A log, and how far it was printed.
+/// The logs of one container or node.
+struct Logs {
+    life: u64,
+    all: Vec<Log>,
+    titles: Titles,
+}
+
+impl Logs {
+    fn new(life: u64, parts: Vec<(String, File)>) -> anyhow::Result<Logs> {
+        let mut logs = Logs { life, all: Vec::new(), titles: Titles { wanted: false, last: None } };
+        logs.go_on_with(parts)?;
+        Ok(logs)
+    }
+
+    /// Takes over those parts that are new: a log was rotated, or one more has begun.
+    fn go_on_with(&mut self, parts: Vec<(String, File)>) -> anyhow::Result<()> {
+        for parts in parts.chunk_by(|(one, _), (other, _)| one == other) {
+            let name = &parts[0].0;
+            let index = self.all.iter().position(|log| log.name == *name).unwrap_or_else(|| {
+                self.all.push(Log::new(name));
+                self.all.len() - 1
+            });
+            let files = parts.iter().map(|(_, file)| file.try_clone()).collect::<Result<Vec<_>, _>>()?;
+            if !self.all[index].go_on_with(files)? {
+                output::warning(&format!("{name}: some of it was deleted before it was printed"));
+            }
+        }
+        self.titles.wanted = self.all.len() > 1;
+        Ok(())
+    }
+
+    fn print(&mut self) -> anyhow::Result<()> {
+        self.all.iter_mut().try_for_each(|log| log.print(&mut self.titles))
+    }
+}
+
+/// A log: its parts that are not printed yet, and how far the first of them is.
 struct Log {
     name: String,
-    file: File,
+    parts: VecDeque<File>,
     offset: u64,
+    out: output::Stream,
 }
 
 impl Log {
-    fn new(name: &str, file: File) -> Log {
-        Log { name: name.to_owned(), file, offset: 0 }
+    fn new(name: &str) -> Log {
+        Log { name: name.to_owned(), parts: VecDeque::new(), offset: 0, out: output::Stream::default() }
+    }
+
+    /// Adds those that follow the last part. False where that is not among them any more.
+    fn go_on_with(&mut self, files: Vec<File>) -> std::io::Result<bool> {
+        let id = |file: &File| file.metadata().map(|found| (found.dev(), found.ino()));
+        let ids = files.iter().map(id).collect::<Result<Vec<_>, _>>()?;
+        let last = self.parts.back().map(id).transpose()?;
+        let known = ids.iter().position(|id| Some(*id) == last);
+        self.parts.extend(files.into_iter().skip(known.map_or(0, |index| index + 1)));
+        Ok(last.is_none() || known.is_some())
+    }
+
+    /// Begins where the last `lines` lines begin.
+    fn skip_to_last_lines(&mut self, mut lines: usize) -> std::io::Result<()> {
+        for index in (0..self.parts.len()).rev() {
+            let (start, passed) = start_of_last_lines(&self.parts[index], lines)?;
+            lines -= passed.min(lines);
+            if lines == 0 || index == 0 {
+                self.parts.drain(..index);
+                self.offset = start;
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Prints what is there beyond the offset.
     fn print(&mut self, titles: &mut Titles) -> anyhow::Result<()> {
-        // It was emptied: from its beginning again.
-        self.offset = self.offset.min(self.file.metadata()?.len());
         let mut chunk = vec![0; CHUNK];
-        loop {
-            let read = self.file.read_at(&mut chunk, self.offset)?;
-            if read == 0 {
+        while let Some(part) = self.parts.front() {
+            if part.metadata()?.len() < self.offset {
+                // It was written anew: from its beginning again.
+                self.offset = 0;
+            }
+            let read = part.read_at(&mut chunk, self.offset)?;
+            if read > 0 {
+                titles.print(&self.name)?;
+                self.out.print(&chunk[..read])?;
+                self.offset += read as u64;
+            } else if self.parts.len() > 1 {
+                self.parts.pop_front();
+                self.offset = 0;
+            } else {
                 return Ok(());
             }
-            titles.print(&self.name)?;
-            let mut out = std::io::stdout().lock();
-            out.write_all(&chunk[..read]).and_then(|()| out.flush()).context("writing to standard output")?;
-            self.offset += read as u64;
         }
+        Ok(())
     }
 }
 
@@ -146,45 +232,77 @@ impl Titles {
     }
 }
 
-/// Where the last `lines` lines of a file begin.
-fn start_of_last_lines(file: &File, lines: usize) -> std::io::Result<u64> {
+/// Where the last `lines` lines of a file begin, and how many lines those are.
+fn start_of_last_lines(file: &File, lines: usize) -> std::io::Result<(u64, usize)> {
     let mut chunk = vec![0; CHUNK];
     let mut end = file.metadata()?.len();
-    let mut ends_to_pass = lines;
+    let mut passed = 0;
     // The last line's own end does not count.
     let mut last = true;
+    if lines == 0 || end == 0 {
+        return Ok((end, 0));
+    }
     while end > 0 {
         let start = end.saturating_sub(CHUNK as u64);
         let part = &mut chunk[..(end - start) as usize];
         file.read_exact_at(part, start)?;
         for (index, byte) in part.iter().enumerate().rev() {
             if *byte == b'\n' && !std::mem::take(&mut last) {
-                ends_to_pass = ends_to_pass.saturating_sub(1);
-                if ends_to_pass == 0 {
-                    return Ok(start + index as u64 + 1);
+                passed += 1;
+                if passed == lines {
+                    return Ok((start + index as u64 + 1, passed));
                 }
             }
             last = false;
         }
         end = start;
     }
-    Ok(0)
+    Ok((0, passed + 1))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
     fn the_last_lines_of_a_file() {
         let mut file = tempfile::tempfile().unwrap();
+        assert_eq!(start_of_last_lines(&file, 3).unwrap(), (0, 0));
         let text = (0..20_000).map(|line| format!("line {line}\n")).collect::<String>() + "open";
         file.write_all(text.as_bytes()).unwrap();
         for (lines, begins) in [(1, "open"), (2, "line 19999\n"), (15_000, "line 5001\n"), (30_000, "line 0\n")] {
-            let start = start_of_last_lines(&file, lines).unwrap() as usize;
-            assert!(text[start..].starts_with(begins), "{lines}: {:?}", &text[start..start + 20]);
+            let (start, passed) = start_of_last_lines(&file, lines).unwrap();
+            assert!(text[start as usize..].starts_with(begins), "{lines}: {:?}", &text[start as usize..][..20]);
+            assert_eq!(passed, lines.min(20_001));
         }
+        assert_eq!(start_of_last_lines(&file, 0).unwrap(), (text.len() as u64, 0));
         file.write_all(b"\n").unwrap();
-        assert_eq!(start_of_last_lines(&file, 1).unwrap() as usize, text.len() - 4);
+        assert_eq!(start_of_last_lines(&file, 1).unwrap(), (text.len() as u64 - 4, 1));
+    }
+
+    fn file(text: &str) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_rotated_log_is_gone_on_with_where_it_was() {
+        let parts = [file("1\n2\n"), file("3\n4\n"), file("5\n")];
+        let some = |range: std::ops::Range<usize>| parts[range].iter().map(|part| part.try_clone().unwrap()).collect();
+        let mut log = Log::new("a");
+        assert!(log.go_on_with(some(0..2)).unwrap());
+        assert!(log.go_on_with(some(0..3)).unwrap());
+        assert_eq!(log.parts.len(), 3);
+        assert!(log.go_on_with(some(2..3)).unwrap());
+        assert_eq!(log.parts.len(), 3);
+        for (lines, left) in [(2, (2, 2)), (1, (1, 0))] {
+            log.skip_to_last_lines(lines).unwrap();
+            assert_eq!((log.parts.len(), log.offset), left, "{lines}");
+        }
+        // The part that was followed is gone: that is told.
+        assert!(!log.go_on_with(some(0..2)).unwrap());
     }
 }

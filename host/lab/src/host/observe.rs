@@ -147,7 +147,9 @@ impl HostObserver for State {
 
     async fn logs(&mut self, this: Resource<Observer>) -> Result<Vec<String>, Failure> {
         let logs = self.emulator()?.logs(&self.observed(&this)?)?;
-        Ok(logs.into_iter().map(|(name, _)| name).collect())
+        let mut names: Vec<_> = logs.files.into_iter().map(|(name, _)| name).collect();
+        names.dedup();
+        Ok(names)
     }
 
     async fn read_log(&mut self, this: Resource<Observer>, name: String) -> Result<Vec<u8>, Failure> {
@@ -162,9 +164,11 @@ impl HostObserver for State {
 /// The last MiB of one of a target's logs.
 pub(super) fn last_of_log(emulator: &Emulator, target: &Target, name: &str) -> Result<Vec<u8>, Failure> {
     let logs = emulator.logs(target)?;
-    let names: Vec<_> = logs.iter().map(|(name, _)| name.clone()).collect();
-    let (_, log) = logs.into_iter().find(|(there, _)| there == name).ok_or_else(|| {
-        Failure::not_found(format!("{target} has no log named {name:?}; there are: {}", names.join(", ")))
+    let mut names: Vec<_> = logs.files.iter().map(|(name, _)| name.clone()).collect();
+    names.dedup();
+    let (_, log) = logs.files.into_iter().rfind(|(there, _)| there == name).ok_or_else(|| {
+        let there = if names.is_empty() { "none yet".to_owned() } else { names.join(", ") };
+        Failure::not_found(format!("{target} has no log named {name:?}; there are: {there}"))
     })?;
     end_of(log, &format!("the log {name:?} of {target}"))
 }

@@ -1,0 +1,159 @@
+//! The log of processes: each writes to a pipe of its own, and what comes out is added to a file that is rotated.
+//!
+//! With a file of their own they could fill the disk faster than anybody looks. A process that writes faster than its
+//! log is written waits, as in any pipeline.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cap_std::fs::Dir;
+use knetsim_kernel::log_file::LogFile;
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::net::unix::pipe;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+
+/// How much is taken from a pipe at once, in bytes: as much as it holds.
+const CHUNK: usize = 64 << 10;
+/// So many chunks in so much time at most, 100 MiB/s: what floods its log doesn't keep a processor busy with it.
+const PACE: (usize, Duration) = (16, Duration::from_millis(10));
+
+/// A log that any number of processes write to. Cheap to clone. When the last one is dropped, it goes on for as long as
+/// a process has its pipe open.
+#[derive(Clone, Debug)]
+pub struct Log {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// None when it has been removed.
+    file: Option<LogFile>,
+    pipes: Vec<(Arc<pipe::Receiver>, AbortHandle)>,
+    /// Whether it was told that lines are lost.
+    told: bool,
+}
+
+impl Log {
+    /// The log at that path of a node's folder.
+    ///
+    /// # Errors
+    /// No more descriptors can be opened.
+    pub fn new(folder: &Dir, path: String) -> io::Result<Log> {
+        let file = Some(LogFile::new(folder.try_clone()?, path.clone()));
+        let state = Mutex::new(State { file, pipes: Vec::new(), told: false });
+        Ok(Log { shared: Arc::new(Shared { path, state }) })
+    }
+
+    /// Where a process's output and errors shall go. Within a tokio runtime.
+    ///
+    /// # Errors
+    /// The file can't be opened, or something else is in its place.
+    pub fn writer(&self) -> io::Result<OwnedFd> {
+        let mut state = self.shared.state();
+        state.file.as_mut().ok_or(ErrorKind::NotFound)?.open()?;
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+        let pipe = Arc::new(pipe::Receiver::from_owned_fd(read)?);
+        let copying = tokio::spawn(copy(Arc::clone(&self.shared), Arc::clone(&pipe)));
+        state.pipes.push((pipe, copying.abort_handle()));
+        Ok(write)
+    }
+
+    /// Takes what processes have written until now into the file: they may have ended since.
+    pub fn settle(&self) {
+        let mut state = self.shared.state();
+        let mut chunk = [0; CHUNK];
+        for pipe in state.pipes.iter().map(|(pipe, _)| Arc::clone(pipe)).collect::<Vec<_>>() {
+            // As the kernel knows it: the runtime may not have been told yet, and more may come for ever.
+            let mut left = rustix::io::ioctl_fionread(&pipe).unwrap_or(0);
+            while left > 0
+                && let Ok(length @ 1..) = rustix::io::read(&pipe, &mut chunk[..])
+            {
+                left = left.saturating_sub(length as u64);
+                self.shared.add(&mut state, &chunk[..length]);
+            }
+        }
+    }
+
+    /// The last `longest` bytes that were written.
+    pub fn end(&self, longest: u64) -> Vec<u8> {
+        self.settle();
+        let state = self.shared.state();
+        state.file.as_ref().and_then(|file| file.end(longest).ok()).unwrap_or_default()
+    }
+
+    /// Deletes the log. What still writes to it is told by SIGPIPE.
+    ///
+    /// # Errors
+    /// A file can't be deleted; nothing is written to it any more all the same.
+    pub fn remove(&self) -> io::Result<()> {
+        let mut state = self.shared.state();
+        state.pipes.drain(..).for_each(|(_, copying)| copying.abort());
+        state.file.take().map_or(Ok(()), |mut file| file.remove())
+    }
+}
+
+/// Copies what comes out of a pipe until nobody can write to it any more.
+async fn copy(shared: Arc<Shared>, pipe: Arc<pipe::Receiver>) {
+    loop {
+        let began = Instant::now();
+        for _ in 0..PACE.0 {
+            let ready = pipe.readable().await;
+            if ready.is_err() || !shared.copy_some(&pipe) {
+                return shared.state().ended(&pipe);
+            }
+        }
+        sleep_until(began + PACE.1).await;
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing between lock and unlock can panic half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Copies what is there. False when nothing can come any more.
+    fn copy_some(&self, pipe: &pipe::Receiver) -> bool {
+        let mut state = self.state();
+        let mut chunk = [0; CHUNK];
+        match pipe.try_read(&mut chunk) {
+            Ok(0) => false,
+            Ok(length) => {
+                self.add(&mut state, &chunk[..length]);
+                true
+            }
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        }
+    }
+
+    /// A full disk costs the lines, not the process.
+    fn add(&self, state: &mut State, bytes: &[u8]) {
+        let added = state.file.as_mut().map_or(Ok(()), |file| file.add(bytes));
+        if let Err(error) = &added
+            && !state.told
+        {
+            tracing::warn!("{}: lines are lost: {error}", self.path);
+        }
+        state.told = added.is_err();
+    }
+}
+
+impl State {
+    fn ended(&mut self, pipe: &Arc<pipe::Receiver>) {
+        self.pipes.retain(|(other, _)| !Arc::ptr_eq(other, pipe));
+        if let Some(file) = &mut self.file
+            && self.pipes.is_empty()
+        {
+            file.close();
+        }
+    }
+}
