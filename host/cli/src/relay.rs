@@ -17,7 +17,7 @@ use crate::control::client::Client;
 use crate::control::wire::WireError;
 use crate::signals::Signals;
 use crate::stdin::Input;
-use crate::{output, terminal};
+use crate::{output, progress, terminal};
 
 /// Sends `request` with `before` and three pipes beside it, relays until it has ended, and returns its status.
 /// Other replies go to `each`.
@@ -87,7 +87,7 @@ pub(crate) async fn run_in_terminal(client: &mut Client, request: Request, inter
     }
     if status.is_err() {
         // The program's last line has no end.
-        output::say(format_args!("\r"));
+        output::say(format_args!(""));
     }
     status
 }
@@ -112,6 +112,7 @@ async fn wait(
             _ if answer.id != call => {}
             Reply::Exited { status } => return Ok(u8::try_from(status).unwrap_or(u8::MAX)),
             Reply::Failed(failure) => return Err(failure.into()),
+            Reply::Event(event) => progress::report(&event),
             other => each(other, descriptors),
         }
     }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use knetsim_emulator::{CaptureSpec, Captured, Emulator, ExecSpec};
+use knetsim_emulator::{CaptureSpec, Captured, Emulator, ExecSpec, Logs};
 use knetsim_model::interconnect::Interconnect;
 use knetsim_model::protocol::{Reply, Request};
 use knetsim_model::{Event, Failure, Operation, Owner, Target};
-use knetsim_sandbox::{Child, Profile, Seat, Stdio};
+use knetsim_sandbox::{Child, OverMemory, Profile, Seat, Stdio};
+use rustix::fs::{FileType, fstat};
+use rustix::termios::isatty;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -111,8 +113,9 @@ impl Service for Supervisor {
                 ended
             }
             Request::Logs { target } => {
-                for (name, log) in self.emulator.logs(&target)? {
-                    answers.send(Reply::Log { name }, vec![log]).await;
+                let Logs { life, files } = self.emulator.logs(&target)?;
+                for (name, part) in files {
+                    answers.send(Reply::Log { name, life }, vec![part]).await;
                 }
                 Ok(Reply::Done)
             }
@@ -228,8 +231,24 @@ fn spec(target: &Target, mut command: Vec<String>, mut env: BTreeMap<String, Str
     ExecSpec { command, env, profile: Profile::Node }
 }
 
+/// A command's streams. A folder would lead it out of the sandbox, and a terminal is the user's own.
 fn three(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 3], Failure> {
+    for descriptor in &descriptors {
+        let found = fstat(descriptor).map_err(|error| Failure::failed("exec", &error))?;
+        let kind = FileType::from_raw_mode(found.st_mode);
+        if kind == FileType::Directory || kind == FileType::BlockDevice || isatty(descriptor) {
+            return Err(Failure::invalid("a command's streams are pipes or files, no folders, disks or terminals"));
+        }
+    }
     descriptors.try_into().map_err(|_| Failure::invalid("three descriptors belong beside `exec`"))
+}
+
+/// Tells a client which of its command's processes were ended for want of memory; how many.
+async fn warn(answers: &Answers, over: Vec<OverMemory>) -> usize {
+    for over in &over {
+        answers.send(Reply::Event(Event::Warning { message: over.to_string() }), vec![]).await;
+    }
+    over.len()
 }
 
 /// Waits for a command's end and passes signals on; ends it where its client goes.
@@ -242,9 +261,14 @@ async fn attend(
         answers.send(Reply::Terminal, vec![terminal]).await;
     }
     let failed = |error| Failure::failed("signal", &error);
+    let mut told = 0;
     loop {
         tokio::select! {
-            exit = child.wait() => return Ok(Reply::Exited { status: exit.status() }),
+            over = child.over_memory(told) => told += warn(answers, over).await,
+            exit = child.wait() => {
+                warn(answers, child.over_memory_until_now().split_off(told)).await;
+                return Ok(Reply::Exited { status: exit.status() });
+            }
             Some(signal) = signals.recv() => child.signal(signal).await.map_err(failed)?,
             () = answers.gone() => {
                 child.signal(SIGHUP).await.map_err(failed)?;

@@ -14,6 +14,7 @@ mod fabric;
 mod history;
 mod ingress;
 mod interconnect;
+mod logs;
 mod measure;
 mod node;
 mod observe;
@@ -21,6 +22,7 @@ pub mod plan;
 mod probe;
 mod service;
 mod state;
+mod warnings;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -33,6 +35,7 @@ use tokio::sync::broadcast;
 pub use beside::Beside;
 pub use capture::{Capture, CaptureSpec, Captured};
 pub use exec::ExecSpec;
+pub use logs::Logs;
 pub use observe::{MAX_FILE, MAX_NAMES};
 pub use probe::{MAX_BODY, Source, Tries};
 
@@ -41,6 +44,7 @@ use fabric::Fabric;
 use history::{History, Names};
 use plan::Planner;
 use state::State;
+use warnings::Warnings;
 
 /// The emulator of one sandbox. Cheap to clone.
 #[derive(Clone)]
@@ -59,6 +63,7 @@ struct Inner {
     history: Arc<History>,
     captures: Captures,
     names: Names,
+    warnings: Warnings,
 }
 
 impl Emulator {
@@ -71,6 +76,7 @@ impl Emulator {
         let fabric = Fabric::start(sandbox.base().clone()).map_err(|error| failed(&error))?;
         let history = Arc::new(History::new());
         let names = Names::start(history.clone()).map_err(|error| failed(&error))?;
+        let happened = sandbox.events();
         let inner = Inner {
             name: name.to_owned(),
             sandbox,
@@ -81,8 +87,11 @@ impl Emulator {
             history,
             captures: Captures::default(),
             names,
+            warnings: Warnings::default(),
         };
-        Ok(Emulator { inner: Arc::new(inner) })
+        let emulator = Emulator { inner: Arc::new(inner) };
+        warnings::tell(&emulator, happened);
+        Ok(emulator)
     }
 
     /// Carries an operation out, whole or not at all. Operations wait for each other; one that was
@@ -120,7 +129,8 @@ impl Emulator {
 
     /// What there is.
     pub fn inventory(&self) -> Inventory {
-        self.state().inventory(&self.inner.name)
+        let warnings = self.inner.warnings.all();
+        Inventory { warnings, ..self.state().inventory(&self.inner.name) }
     }
 
     /// Which program the router of a site is from now on, where who makes it doesn't say.

@@ -234,7 +234,7 @@ impl Place<'_> {
     /// A command on the worker.
     fn command(&self, stdio: Stdio) -> Spawn {
         let (env, cwd, node) = (BTreeMap::new(), Some("/".to_owned()), Some(self.worker.clone()));
-        Spawn { argv: Vec::new(), env, cwd, node, netns: None, profile: Profile::Daemon, stdio }
+        Spawn { argv: Vec::new(), env, cwd, node, netns: None, profile: Profile::Daemon, stdio, label: None }
     }
 
     /// Writes the file, where `nginx -t` accepts it.

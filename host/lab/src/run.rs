@@ -7,6 +7,7 @@ use knetsim_emulator::Emulator;
 use knetsim_model::protocol::RunLab;
 use knetsim_model::{Code, Failure};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc::UnboundedSender;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::cli::{AsyncStdinStream, AsyncStdoutStream, StdoutStream};
@@ -29,6 +30,8 @@ pub struct Streams {
     pub stdout: Box<dyn AsyncWrite + Send + Sync + Unpin>,
     /// Its messages.
     pub stderr: Box<dyn AsyncWrite + Send + Sync + Unpin>,
+    /// What the person should know who runs it: which of its commands were ended for want of memory.
+    pub warnings: UnboundedSender<String>,
 }
 
 impl Lab {
@@ -52,7 +55,8 @@ impl Lab {
         let args = std::iter::once(&self.manifest.name).chain(&order.args);
         let wasi = crate::host::wasi(args, AsyncStdinStream::new(streams.stdin), stdout, stderr);
         let limits = Arc::new(limits);
-        let mut store = self.store(State::new(Some(emulator.clone()), rights, limits.clone(), wasi));
+        let mut store =
+            self.store(State::new(Some(emulator.clone()), rights, limits.clone(), wasi).warning(streams.warnings));
 
         let _turns = Turns::start(&self.engine).map_err(|error| Failure::failed("start the lab's clock", &error))?;
         let call = async {

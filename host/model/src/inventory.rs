@@ -35,6 +35,10 @@ pub struct Inventory {
     /// Sites, by cluster.
     #[serde(default)]
     pub sites: Vec<SiteInfo>,
+    /// What happened though nobody asked for it, such as a command that was ended for want of memory: the newest 20, the
+    /// oldest first.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// A cluster.

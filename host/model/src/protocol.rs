@@ -67,7 +67,8 @@ pub enum Request {
     /// All events from now on, until the client ends the connection.
     Watch,
     /// A command. Standard input, output and error travel beside this line (three descriptors),
-    /// or none of them with `tty`: then the answer is `terminal` with the pty's descriptor beside it.
+    /// or none of them with `tty`: then the answer is `terminal` with the pty's descriptor beside it. An `event` warns
+    /// where one of its processes was ended for want of memory; `exited` is the last answer.
     Exec {
         /// Where.
         target: Target,
@@ -90,8 +91,8 @@ pub enum Request {
         /// The signal's number.
         signal: i32,
     },
-    /// Logs: of a node's daemons, or of a container's commands.
-    /// Answered by `log` with a descriptor beside it for each, then `done`.
+    /// Logs: of a node's daemons, or of a container's commands. Answered by `log` with a descriptor beside it for
+    /// each part, then `done`. Who follows them asks again for the parts that are begun meanwhile.
     Logs {
         /// Whose.
         target: Target,
@@ -207,10 +208,12 @@ pub enum Reply {
         /// The status.
         status: i32,
     },
-    /// A log's descriptor is beside this line.
+    /// A log's descriptor is beside this line; those of one log follow each other, the oldest part first.
     Log {
         /// Which daemon's or container's.
         name: String,
+        /// Another number for each node and container, also for a later one of the same name.
+        life: u64,
     },
     /// Packets that passed, without their bytes. A gap in their numbers are some that the client was too slow for.
     Packets {

@@ -27,9 +27,11 @@ mod sweep;
 mod wire;
 
 pub use error::SandboxError;
+
 pub use launch::{Launched, Seat, launch};
+pub use memory::OverMemory;
 pub use node::{Node, NodeSpec};
 pub use options::{BindMount, Limits, Options};
-pub use sandbox::Sandbox;
+pub use sandbox::{Happened, Sandbox};
 pub use spawn::{Child, Exit, Profile, Spawn, Stdio};
 pub use state::StateFolder;

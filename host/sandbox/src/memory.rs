@@ -3,24 +3,59 @@
 //!
 //! Invariant: daemons are never ended, only commands. A command is known by its priority, which it can't raise.
 
-use std::collections::HashSet;
+use std::fmt;
 use std::io::Read as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use knetsim_model::Event;
+use knetsim_model::untrusted;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::process::Signal;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::error::Result;
 use crate::node_side::COMMAND_NICE;
 use crate::sandbox::Inner;
-use crate::sweep::{Proc, send};
+use crate::sweep::send;
 
 /// Between two looks: short enough that a hog finds little time, long enough to cost nothing.
 const EVERY: Duration = Duration::from_millis(250);
+/// Counting what is shared takes time: so many times that long passes before it is done again.
+const REST: u32 = 10;
+/// How far up among its parents the command is looked for that a process belongs to.
+const PARENTS: usize = 64;
+
+/// A command of which a process was ended, because all together used more memory than the sandbox may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverMemory {
+    /// What the command is called ([`crate::Spawn::label`]); none where the process belongs to none that still runs.
+    pub command: Option<String>,
+    /// The process, as `ps` on the node side shows it.
+    pub pid: i32,
+    /// Its name there.
+    pub name: String,
+    /// What it used, in bytes; what it shared with others in equal parts.
+    pub used: u64,
+    /// What all processes together may use, in bytes.
+    pub most: u64,
+}
+
+impl fmt::Display for OverMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(command) = &self.command {
+            write!(f, "{command}: ")?;
+        }
+        let (used, most) = (self.used >> 20, self.most >> 20);
+        write!(
+            f,
+            "process {} ({}) was ended: it used {used} MiB, and all processes together more than the {most} MiB that \
+             the sandbox may",
+            self.pid,
+            untrusted::escaped(&self.name)
+        )
+    }
+}
 
 /// A process that uses memory.
 struct User {
@@ -35,52 +70,75 @@ pub(crate) async fn watch(inner: Arc<Inner>, most: u64) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !inner.has_ended() {
         ticks.tick().await;
-        let looking = Arc::clone(&inner);
-        let ended = tokio::task::spawn_blocking(move || end_biggest(looking.proc(), &looking.pauses(), most)).await;
-        match ended {
-            Ok(Ok(ended)) => ended.into_iter().for_each(|message| inner.say(Event::Warning { message })),
+        let (looking, began) = (Arc::clone(&inner), Instant::now());
+        match tokio::task::spawn_blocking(move || end_biggest(&looking, most)).await {
+            Ok(Ok(())) => sleep((began.elapsed() * REST).saturating_sub(EVERY)).await,
             Ok(Err(error)) => tracing::warn!(%error, "the memory of the node side can't be watched"),
             Err(_) => return,
         }
     }
 }
 
-/// Looks once; a line for each command that was ended.
-fn end_biggest(proc: &Proc, pauses: &HashSet<i32>, most: u64) -> Result<Vec<String>> {
-    let processes = proc.processes(pauses)?;
-    // What is resident counts files too, but is cheap to read: mostly it tells that all is well.
-    if processes.iter().filter_map(|(_, folder)| resident(folder)).sum::<u64>() <= most {
-        return Ok(Vec::new());
+/// Looks once. What is cheaper to read and never less than what counts comes first: mostly it tells that all is well.
+fn end_biggest(inner: &Inner, most: u64) -> Result<()> {
+    let processes = inner.proc().processes(&inner.pauses())?;
+    let sum = |memory: fn(&OwnedFd) -> Option<u64>| -> u64 {
+        processes.iter().filter_map(|(_, folder)| memory(folder)).sum()
+    };
+    if sum(resident) <= most || sum(own) <= most {
+        return Ok(());
     }
-    let (mut all, mut commands) = (0, Vec::new());
-    for (pid, folder) in processes {
-        // What ended meanwhile uses nothing.
-        let Some(bytes) = memory(&folder) else { continue };
-        all += bytes;
-        commands.push(User { pid, folder, bytes });
+    // What ended meanwhile uses nothing.
+    let using = |(pid, folder): (i32, OwnedFd)| Some(User { pid, bytes: proportional(&folder)?, folder });
+    let mut users: Vec<_> = processes.into_iter().filter_map(using).collect();
+    let mut all: u64 = users.iter().map(|user| user.bytes).sum();
+    if all > most {
+        users.retain(|user| Stat::of(&user.folder, "stat").is_some_and(|stat| stat.nice >= COMMAND_NICE));
+        users.sort_by_key(|user| std::cmp::Reverse(user.bytes));
     }
-    let mut ended = Vec::new();
-    if all <= most {
-        return Ok(ended);
-    }
-    commands.retain(|user| nice(&user.folder).is_some_and(|nice| nice >= COMMAND_NICE));
-    commands.sort_by_key(|user| std::cmp::Reverse(user.bytes));
-    for user in commands {
+    for User { pid, folder, bytes: used } in users {
         if all <= most {
             break;
         }
-        let name = read(&user.folder, "comm").unwrap_or_default();
-        send(&user.folder, Signal::KILL)?;
-        all = all.saturating_sub(user.bytes);
-        ended.push(format!(
-            "process {} ({}) was ended: it used {} MiB, and all processes together more than the {} MiB that the sandbox may",
-            user.pid,
-            name.trim_end(),
-            user.bytes >> 20,
-            most >> 20
-        ));
+        let name = read(&folder, "comm").unwrap_or_default().trim_end().to_owned();
+        let child = child_of(inner, &folder);
+        let command = child.and_then(|child| inner.label(child));
+        // Before it ends: who waits for its end shall know why.
+        inner.over_memory(child, OverMemory { command, pid, name, used, most });
+        send(&folder, Signal::KILL)?;
+        all = all.saturating_sub(used);
     }
-    Ok(ended)
+    Ok(())
+}
+
+/// The command that a process belongs to: the one whose session it is in, or an ancestor of which is.
+fn child_of(inner: &Inner, folder: &OwnedFd) -> Option<u64> {
+    let mut stat = Stat::of(folder, "stat");
+    for _ in 0..PARENTS {
+        let Stat { parent, session, .. } = stat?;
+        if let Some(child) = inner.child_at(session) {
+            return Some(child);
+        }
+        stat = Stat::of(inner.proc(), &format!("{parent}/stat"));
+    }
+    None
+}
+
+/// What proc_pid_stat(5) says of a process.
+struct Stat {
+    parent: i32,
+    session: i32,
+    nice: i32,
+}
+
+impl Stat {
+    fn of(folder: impl AsFd, path: &str) -> Option<Stat> {
+        let text = read(folder, path)?;
+        // The name before it may contain anything, but for the last `)`. Field 3 follows.
+        let fields: Vec<_> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+        let field = |number: usize| fields.get(number - 3)?.parse().ok();
+        Some(Stat { parent: field(4)?, session: field(6)?, nice: field(19)? })
+    }
 }
 
 /// Memory of a process with what it shares, by field 2 of `statm`, proc_pid_statm(5).
@@ -89,24 +147,28 @@ fn resident(process: &OwnedFd) -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
-/// Memory that is this process's, and no file's.
-fn memory(process: &OwnedFd) -> Option<u64> {
-    let status = read(process, "status")?;
+/// Memory that is no file's, with what it shares with other processes, by proc_pid_status(5).
+fn own(process: &OwnedFd) -> Option<u64> {
+    kibibytes(process, "status", ["RssAnon:", "RssShmem:"])
+}
+
+/// Memory that is no file's, where what several processes share counts in equal parts, by proc_pid_smaps(5).
+fn proportional(process: &OwnedFd) -> Option<u64> {
+    kibibytes(process, "smaps_rollup", ["Pss_Anon:", "Pss_Shmem:"]).or_else(|| own(process))
+}
+
+/// The sum of two fields, in bytes.
+fn kibibytes(process: &OwnedFd, file: &str, fields: [&str; 2]) -> Option<u64> {
+    let text = read(process, file)?;
     let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
     };
-    Some((field("RssAnon:")? + field("RssShmem:")?) << 10)
+    Some((field(fields[0])? + field(fields[1])?) << 10)
 }
 
-/// Field 19 of proc_pid_stat(5). The name before it may contain anything, but for the last `)`.
-fn nice(process: &OwnedFd) -> Option<i32> {
-    let stat = read(process, "stat")?;
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(16)?.parse().ok()
-}
-
-fn read(process: &OwnedFd, name: &str) -> Option<String> {
-    let file = openat(process, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+fn read(folder: impl AsFd, path: &str) -> Option<String> {
+    let file = openat(folder, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let mut bytes = Vec::new();
     std::fs::File::from(file).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())

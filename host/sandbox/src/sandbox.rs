@@ -1,26 +1,26 @@
 //! The supervisor's handle of the node side.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{fmt, io};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use knetsim_kernel::NetNs;
-use knetsim_model::{Event, NodeName};
+use knetsim_model::NodeName;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::error::{Result, SandboxError, step};
 use crate::first::Seat;
-use crate::memory;
+use crate::memory::{self, OverMemory};
 use crate::node::{self, Node, NodeSpec};
 use crate::root::{DATA, NODES};
-use crate::spawn::{Child, Exit, Spawn, Stdio};
+use crate::spawn::{Child, Exit, Life, Spawn, Stdio};
 use crate::sweep::{Proc, Spaces};
 use crate::wire::{self, Answer, Beside, Call, MAX_PACKET, Message, Request, SpawnRequest, Streams};
 
@@ -41,10 +41,47 @@ pub(crate) struct Inner {
     data: Dir,
     next: AtomicU64,
     asked: Mutex<HashMap<u64, Asked>>,
-    children: Mutex<HashMap<u64, watch::Sender<Option<Exit>>>>,
+    children: Mutex<HashMap<u64, Running>>,
     nodes: Mutex<HashMap<NodeName, HeldNode>>,
-    events: broadcast::Sender<Event>,
+    events: broadcast::Sender<Happened>,
     ended: watch::Sender<bool>,
+}
+
+/// What happens on its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// A process was ended for want of memory.
+    OverMemory(OverMemory),
+    /// A node's pause process was killed; another took its place.
+    PausedAgain {
+        /// The node.
+        node: NodeName,
+        /// The new process, as `ps` on the node side shows it.
+        pid: i32,
+    },
+    /// The node side has ended, and with it every node.
+    Ended,
+}
+
+impl fmt::Display for Happened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Happened::OverMemory(over) => over.fmt(f),
+            Happened::PausedAgain { node, pid } => {
+                write!(f, "{node}: its pause process was killed; process {pid} has taken its place")
+            }
+            Happened::Ended => write!(f, "the node side has ended, and with it every node"),
+        }
+    }
+}
+
+/// A process that was started and has not ended.
+#[derive(Debug)]
+struct Running {
+    /// None while it begins.
+    pid: Option<i32>,
+    label: String,
+    life: watch::Sender<Life>,
 }
 
 /// A request that waits for its answer.
@@ -58,6 +95,12 @@ struct Asked {
 struct HeldNode {
     pause: i32,
     spaces: Spaces,
+}
+
+impl Running {
+    fn ended(&self, exit: Exit) {
+        self.life.send_modify(|life| life.exit = Some(exit));
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -113,9 +156,9 @@ async fn listen(inner: Arc<Inner>) {
     inner.ended.send_replace(true);
     lock(&inner.asked).clear();
     for (_, child) in lock(&inner.children).drain() {
-        child.send_replace(Some(Exit::Lost));
+        child.ended(Exit::Lost);
     }
-    inner.say(Event::Warning { message: "the node side has ended, and with it every node".into() });
+    inner.say(Happened::Ended);
 }
 
 impl Inner {
@@ -158,7 +201,7 @@ impl Inner {
             }
             Message::Ended { process, status, by_signal } => {
                 if let Some(child) = lock(&self.children).remove(&process) {
-                    child.send_replace(Some(if by_signal { Exit::Signal(status) } else { Exit::Code(status) }));
+                    child.ended(if by_signal { Exit::Signal(status) } else { Exit::Code(status) });
                 }
             }
             Message::Paused { node, pid } => {
@@ -166,6 +209,7 @@ impl Inner {
                     && let Some(held) = lock(&self.nodes).get_mut(&node)
                 {
                     held.pause = pid;
+                    self.say(Happened::PausedAgain { node, pid });
                 }
             }
             Message::Hello => {}
@@ -214,8 +258,26 @@ impl Inner {
     }
 
     /// Says what happened; nobody listening is nothing to report.
-    pub(crate) fn say(&self, event: Event) {
-        let _ = self.events.send(event);
+    fn say(&self, happened: Happened) {
+        let _ = self.events.send(happened);
+    }
+
+    /// The running process that was started with that process id.
+    pub(crate) fn child_at(&self, pid: i32) -> Option<u64> {
+        lock(&self.children).iter().find(|(_, child)| child.pid == Some(pid)).map(|(id, _)| *id)
+    }
+
+    /// What messages call it.
+    pub(crate) fn label(&self, child: u64) -> Option<String> {
+        lock(&self.children).get(&child).map(|child| child.label.clone())
+    }
+
+    /// Says that a process is ended for want of memory, also to whoever waits for the one that it belongs to.
+    pub(crate) fn over_memory(&self, child: Option<u64>, over: OverMemory) {
+        if let Some(child) = child.and_then(|child| lock(&self.children).get(&child).map(|child| child.life.clone())) {
+            child.send_modify(|life| life.add(over.clone()));
+        }
+        self.say(Happened::OverMemory(over));
     }
 
     pub(crate) fn pauses(&self) -> HashSet<i32> {
@@ -344,7 +406,9 @@ impl Sandbox {
             Stdio::Pty(rows, columns) => (Streams::Terminal(rows, columns), Vec::new()),
             Stdio::Log(file) => (Streams::Output, vec![file]),
         };
+        let terminals = usize::from(matches!(streams, Streams::Terminal(..)));
         let netns = spawn.netns.is_some();
+        let label = spawn.label.unwrap_or_else(|| format!("`{}`", spawn.argv.join(" ")));
         let request = Request::Spawn(SpawnRequest {
             argv: spawn.argv,
             env: spawn.env,
@@ -355,22 +419,26 @@ impl Sandbox {
             netns,
         });
         let id = self.inner.next_id();
-        let exit = watch::Sender::new(None);
-        let seen = exit.subscribe();
-        lock(&self.inner.children).insert(id, exit);
+        let life = watch::Sender::new(Life::default());
+        let seen = life.subscribe();
+        lock(&self.inner.children).insert(id, Running { pid: None, label, life });
         let undo = Request::Signal { process: id, signal: nix::libc::SIGKILL };
         let beside: Vec<_> = fds.iter().map(AsFd::as_fd).chain(spawn.netns.as_ref().map(NetNs::as_fd)).collect();
         let answer = self.inner.ask_as(id, request, &beside, Some(undo)).await;
         drop(beside);
         fds.clear();
         match answer {
-            Ok((Answer::Process { pid }, mut fds)) => {
-                Ok(Child { pid, terminal: fds.pop(), id, exit: seen, inner: Arc::clone(&self.inner) })
+            Ok((Answer::Process { pid }, mut fds)) if fds.len() == terminals => {
+                // It may have ended already.
+                if let Some(child) = lock(&self.inner.children).get_mut(&id) {
+                    child.pid = Some(pid);
+                }
+                Ok(Child { pid, terminal: fds.pop(), id, life: seen, inner: Arc::clone(&self.inner) })
             }
-            Ok((Answer::Done, _)) => Err(SandboxError::Refused("the node side started no process".into())),
-            Err(error) => {
+            other => {
                 lock(&self.inner.children).remove(&id);
-                Err(error)
+                let refused = "the node side answered something else than a process";
+                Err(other.err().unwrap_or_else(|| SandboxError::Refused(refused.into())))
             }
         }
     }
@@ -383,8 +451,8 @@ impl Sandbox {
         self.inner.sweep(Spaces::of_net(netns.inode())).await
     }
 
-    /// What happens on its own: processes ended for want of memory, the node side's end.
-    pub fn events(&self) -> broadcast::Receiver<Event> {
+    /// What happens on its own, from now on.
+    pub fn events(&self) -> broadcast::Receiver<Happened> {
         self.inner.events.subscribe()
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::error::Result;
+use crate::memory::OverMemory;
 use crate::sandbox::Inner;
 
 /// What a process may do.
@@ -54,6 +55,8 @@ pub struct Spawn {
     pub profile: Profile,
     /// Its standard streams.
     pub stdio: Stdio,
+    /// What messages call it, such as ``"`sleep 5` in C0w1.c1"``; none for its program and arguments.
+    pub label: Option<String>,
 }
 
 /// How a process ended.
@@ -88,6 +91,24 @@ impl fmt::Display for Exit {
     }
 }
 
+/// What is known of a process that was started.
+#[derive(Debug, Default)]
+pub(crate) struct Life {
+    pub(crate) exit: Option<Exit>,
+    pub(crate) over_memory: Vec<OverMemory>,
+}
+
+impl Life {
+    /// The most that is remembered: a command may start processes that are ended for ever.
+    const MOST: usize = 16;
+
+    pub(crate) fn add(&mut self, over: OverMemory) {
+        if self.over_memory.len() < Life::MOST {
+            self.over_memory.push(over);
+        }
+    }
+}
+
 /// A process that was started; it leads a session and process group of its own. Dropping this does
 /// not end it.
 #[derive(Debug)]
@@ -97,17 +118,34 @@ pub struct Child {
     /// The master of its terminal, with [`Stdio::Pty`].
     pub terminal: Option<OwnedFd>,
     pub(crate) id: u64,
-    pub(crate) exit: watch::Receiver<Option<Exit>>,
+    pub(crate) life: watch::Receiver<Life>,
     pub(crate) inner: Arc<Inner>,
 }
 
 impl Child {
     /// Waits for its end. Can be called any number of times, and cancelled.
     pub async fn wait(&self) -> Exit {
-        match self.exit.clone().wait_for(Option::is_some).await {
-            Ok(exit) => exit.unwrap_or(Exit::Lost),
+        match self.life.clone().wait_for(|life| life.exit.is_some()).await {
+            Ok(life) => life.exit.unwrap_or(Exit::Lost),
             Err(_) => Exit::Lost,
         }
+    }
+
+    /// Waits until more than `known` of its processes were ended for want of memory, and returns those beyond. Nothing
+    /// more comes when it has ended: then this waits for ever. Can be cancelled.
+    pub async fn over_memory(&self, known: usize) -> Vec<OverMemory> {
+        let mut life = self.life.clone();
+        let more = life.wait_for(|life| life.over_memory.len() > known).await;
+        let more = more.ok().map(|life| life.over_memory[known..].to_vec());
+        match more {
+            Some(more) => more,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Those of its processes that were ended for want of memory until now; at most 16.
+    pub fn over_memory_until_now(&self) -> Vec<OverMemory> {
+        self.life.borrow().over_memory.clone()
     }
 
     /// Sends a signal to its process group. Nothing happens when it has ended already.

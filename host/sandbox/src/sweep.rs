@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, fstat, openat, statat};
@@ -47,6 +47,12 @@ impl Spaces {
 /// The node side's proc.
 #[derive(Debug)]
 pub(crate) struct Proc(OwnedFd);
+
+impl AsFd for Proc {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl Proc {
     pub(crate) fn new(folder: OwnedFd) -> Proc {

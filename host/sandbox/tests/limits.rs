@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use knetsim_kernel::files;
-use knetsim_model::Event;
-use knetsim_sandbox::{Exit, Limits, NodeSpec, Options, Profile, Sandbox, Stdio};
+use knetsim_sandbox::{Exit, Happened, Limits, NodeSpec, Options, Profile, Sandbox, Stdio};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 fn main() -> ExitCode {
     run(&[
         ("a_fork_bomb_leaves_room_for_daemons", a_fork_bomb_leaves_room_for_daemons),
         ("a_memory_hog_is_ended", a_memory_hog_is_ended),
+        ("what_is_shared_counts_once", what_is_shared_counts_once),
         ("many_small_hogs_are_ended", many_small_hogs_are_ended),
         ("a_full_disk_is_held", a_full_disk_is_held),
         ("a_flood_of_output_goes_nowhere", a_flood_of_output_goes_nowhere),
@@ -91,13 +91,48 @@ fn a_memory_hog_is_ended() {
         let small = start(Profile::Node, 20).await;
         let big = start(Profile::Node, 200).await;
         assert_eq!(big.wait().await, Exit::Signal(9));
-        let Event::Warning { message } = events.recv().await.unwrap() else { panic!() };
+        let Happened::OverMemory(over) = events.recv().await.unwrap() else { panic!() };
+        let message = over.to_string();
         assert!(message.contains(&format!("process {} (python3) was ended", big.pid)), "{message}");
+        assert!(message.starts_with("`python3 -c") && message.contains("the 300 MiB that"), "{message}");
+        assert_eq!(big.over_memory_until_now(), [over]);
         answers_promptly(&sandbox, Duration::from_millis(600)).await;
         for child in [daemon, small] {
             child.signal(15).await.unwrap();
             assert_eq!(child.wait().await, Exit::Signal(15), "it lived until now");
         }
+    });
+}
+
+/// Memory that a process shares with its children is there once, however many they are.
+fn what_is_shared_counts_once() {
+    let limits = Limits { memory: 300 << 20, ..Limits::default() };
+    in_sandbox(&Options { limits, ..options() }, |sandbox| async move {
+        let script = "import os, sys, time
+x = bytearray(100 << 20)
+x[::4096] = b'x' * len(x[::4096])
+for _ in range(int(sys.argv[1])):
+    if os.fork() == 0: time.sleep(1000)
+if sys.argv[2] == 'write': x[::4096] = b'y' * len(x[::4096])
+if sys.argv[2] == 'all':
+    os.fork() or x.__setitem__(slice(None, None, 4096), b'y' * len(x[::4096]))
+    os.fork() or x.__setitem__(slice(None, None, 4096), b'z' * len(x[::4096]))
+    time.sleep(1000)
+time.sleep(2)";
+        let start = async |children: &str, then: &str| {
+            sandbox.spawn(spawn(Profile::Plain, None, &["python3", "-c", script, children, then])).await.unwrap()
+        };
+        // Eleven processes that have 100 MiB each, and 100 or 200 MiB together.
+        for then in ["sleep", "write"] {
+            let shared = start("10", then).await;
+            assert_eq!(shared.wait().await, Exit::Code(0), "{then}: {:?}", shared.over_memory_until_now());
+            ok(&sandbox, None, "pkill -9 python3").await;
+        }
+        // Really more.
+        let greedy = start("1", "all").await;
+        let over = greedy.over_memory(0).await;
+        assert!(over[0].used > 50 << 20, "{over:?}");
+        ok(&sandbox, None, "pkill -9 python3 || true").await;
     });
 }
 
@@ -108,7 +143,9 @@ fn many_small_hogs_are_ended() {
         let [_, _, script] = hog(40);
         let many = format!("for i in $(seq 20); do python3 -c \"{script}\" & done; wait");
         let many = sandbox.spawn(spawn(Profile::Plain, None, &["bash", "-c", &many])).await.unwrap();
-        assert!(matches!(events.recv().await.unwrap(), Event::Warning { .. }));
+        // What it started is its own.
+        let over = many.over_memory(0).await;
+        assert!(matches!(events.recv().await.unwrap(), Happened::OverMemory(first) if first == over[0]));
         answers_promptly(&sandbox, Duration::from_millis(600)).await;
         let used = || {
             knetsim_kernel::processes::list(knetsim_kernel::processes::Within::All, 1)

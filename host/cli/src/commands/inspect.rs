@@ -140,6 +140,11 @@ fn tables(inventory: &Inventory, wide: bool) -> String {
         text.push('\n');
         text.push_str(&table);
     }
+    if !inventory.warnings.is_empty() {
+        let rows = inventory.warnings.iter().map(|warning| vec![warning.clone()]);
+        text.push('\n');
+        text.push_str(&output::table(&["WARNING"], rows.collect()));
+    }
     text
 }
 

@@ -42,8 +42,16 @@ fn inside(seat: Seat) -> anyhow::Result<()> {
     crate::sandboxes::runtime()?.block_on(async {
         let (sandbox, _listener) = seat.open()?;
         let (argv, env) = (vec!["true".to_owned()], BTreeMap::new());
-        let spawn =
-            Spawn { argv, env, cwd: None, node: None, netns: None, profile: Profile::Plain, stdio: Stdio::Null };
+        let spawn = Spawn {
+            argv,
+            env,
+            cwd: None,
+            node: None,
+            netns: None,
+            profile: Profile::Plain,
+            stdio: Stdio::Null,
+            label: None,
+        };
         match sandbox.spawn(spawn).await?.wait().await {
             Exit::Code(0) => Ok(()),
             other => anyhow::bail!("{other:?}"),

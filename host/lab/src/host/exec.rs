@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use knetsim_emulator::ExecSpec;
 use knetsim_model::{Code, Failure, Target};
-use knetsim_sandbox::{Child, Profile, Stdio};
+use knetsim_sandbox::{Child, OverMemory, Profile, Stdio};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::UnboundedSender;
 use wasmtime::component::Resource;
 
 use super::observe::last_of_log;
@@ -68,14 +69,35 @@ impl State {
         let (emulator, Place { target, profile }) = (self.emulator()?.clone(), place.clone());
         let env: BTreeMap<_, _> = command.env.into_iter().collect();
         let spec = ExecSpec { command: command.argv, env, profile };
+        let warnings = self.warnings.clone();
         let starting = tokio::spawn(async move {
             let child = match stdio {
                 Some(stdio) => emulator.exec(&target, spec, stdio).await?,
                 None => emulator.spawn(&target, spec).await?,
             };
-            Ok(Started { child: Some(Arc::new(child)), permit: Some(permit) })
+            let child = Arc::new(child);
+            if let Some(warnings) = warnings {
+                tokio::spawn(warn(child.clone(), warnings));
+            }
+            Ok(Started { child: Some(child), permit: Some(permit) })
         });
         starting.await.map_err(|error| Failure::failed("start a command", &error))?
+    }
+}
+
+/// Tells which of a command's processes were ended for want of memory, until it has ended.
+async fn warn(child: Arc<Child>, warnings: UnboundedSender<String>) {
+    // Nobody listening is nothing to report.
+    let tell = |over: &[OverMemory]| over.iter().for_each(|over| drop(warnings.send(over.to_string())));
+    let mut told = 0;
+    loop {
+        tokio::select! {
+            over = child.over_memory(told) => {
+                tell(&over);
+                told += over.len();
+            }
+            _ = child.wait() => return tell(&child.over_memory_until_now()[told..]),
+        }
     }
 }
 
@@ -158,6 +180,8 @@ impl HostPlace for State {
         started.child = None;
         stdout.rest();
         stderr.rest();
+        // Where a shell would say `Killed`.
+        child.over_memory_until_now().iter().for_each(|over| stderr.kept.extend(format!("{over}\n").bytes()));
         let truncated = stdout.truncated || stderr.truncated;
         Ok(Output { status: exit.status(), stdout: stdout.kept, stderr: stderr.kept, truncated })
     }

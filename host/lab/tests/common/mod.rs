@@ -88,6 +88,7 @@ pub struct Ran {
     pub status: Result<i32, Failure>,
     pub stdout: String,
     pub stderr: String,
+    pub warnings: Vec<String>,
 }
 
 impl Ran {
@@ -120,6 +121,7 @@ impl Bench {
 
     pub async fn run_lab(&self, lab: &Lab, order: Order<'_>) -> Ran {
         let (stdout, stderr) = (Written::default(), Written::default());
+        let (warnings, mut warned) = tokio::sync::mpsc::unbounded_channel();
         let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         let limits: BTreeMap<_, _> = order.limits.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
         let run = RunLab { args: owned(order.args), grants: owned(order.grants), limits, cached: false };
@@ -127,9 +129,11 @@ impl Bench {
             stdin: Box::new(std::io::Cursor::new(order.input.to_owned())),
             stdout: Box::new(stdout.clone()),
             stderr: Box::new(stderr.clone()),
+            warnings,
         };
         let status = lab.run(&self.emulator, &run, streams).await;
-        Ran { status, stdout: stdout.text(), stderr: stderr.text() }
+        let warnings = std::iter::from_fn(|| warned.try_recv().ok()).collect();
+        Ran { status, stdout: stdout.text(), stderr: stderr.text(), warnings }
     }
 }
 

@@ -142,6 +142,7 @@ pub fn spawn(profile: Profile, on: Option<&str>, argv: &[&str]) -> Spawn {
         netns: None,
         profile,
         stdio: Stdio::Null,
+        label: None,
     }
 }
 
