@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use knetsim_emulator::Emulator;
 use knetsim_lab::{Chapter, Host, Lab, LabError, Streams, package};
-use knetsim_model::Failure;
 use knetsim_model::protocol::{LoadChapter, Reply, RunLab};
+use knetsim_model::{Event, Failure};
 use tokio::net::unix::pipe;
 use tokio::sync::{OnceCell, mpsc};
 
@@ -39,15 +39,24 @@ impl Labs {
         mut signals: mpsc::Receiver<i32>,
     ) -> Result<Reply, Failure> {
         let mut descriptors = descriptors.into_iter();
-        let bytes = read(descriptors.next(), package::MAX_LAB as u64)?;
-        let kept = if order.cached { Some(read(descriptors.next(), MAX_COMPILED)?) } else { None };
-        let streams = streams(descriptors)?;
+        let (bytes, kept) = files(&mut descriptors, order.cached).await?;
+        let (warnings, mut warned) = mpsc::unbounded_channel();
+        let streams = streams(descriptors, warnings)?;
         let lab = self.prepare(bytes, kept, answers).await?;
-        tokio::select! {
-            status = lab.run(emulator, &order, streams) => Ok(Reply::Exited { status: status? }),
-            Some(signal) = signals.recv() => Ok(Reply::Exited { status: 128 + signal }),
-            () = answers.gone() => Ok(Reply::Done),
+        let mut run = std::pin::pin!(lab.run(emulator, &order, streams));
+        let warn = async |message| answers.send(Reply::Event(Event::Warning { message }), vec![]).await;
+        let ended = loop {
+            tokio::select! {
+                status = &mut run => break status.map(|status| Reply::Exited { status }),
+                Some(message) = warned.recv() => warn(message).await,
+                Some(signal) = signals.recv() => break Ok(Reply::Exited { status: 128 + signal }),
+                () = answers.gone() => break Ok(Reply::Done),
+            }
+        };
+        while let Ok(message) = warned.try_recv() {
+            warn(message).await;
         }
+        ended
     }
 
     /// Loads a chapter in place of the one that is taught here.
@@ -59,8 +68,7 @@ impl Labs {
         answers: &Answers,
     ) -> Result<Reply, Failure> {
         let mut descriptors = descriptors.into_iter();
-        let bytes = read(descriptors.next(), package::MAX_LAB as u64)?;
-        let kept = if order.cached { Some(read(descriptors.next(), MAX_COMPILED)?) } else { None };
+        let (bytes, kept) = files(&mut descriptors, order.cached).await?;
         let lab = self.prepare(bytes, kept, answers).await?;
         let chapter = lab.chapter(emulator, order).await?;
         let (name, version) = (lab.manifest().name.clone(), lab.manifest().version.clone());
@@ -110,20 +118,81 @@ fn load(host: &Host, bytes: &[u8], kept: &[u8]) -> Option<Lab> {
     loaded.inspect_err(|error| tracing::warn!("{error}")).ok()
 }
 
-fn read(file: Option<OwnedFd>, most: u64) -> Result<Vec<u8>, Failure> {
-    let file = file.ok_or_else(|| Failure::invalid("a lab's descriptor is missing"))?;
-    let mut bytes = Vec::new();
-    let read = File::from(file).take(most + 1).read_to_end(&mut bytes);
-    let read = read.map_err(|error| Failure::failed("read the lab", &error))?;
-    if read as u64 > most { Err(Failure::invalid(format!("a lab's file has over {most} bytes"))) } else { Ok(bytes) }
+/// A lab's bytes and what was kept of an earlier compilation, read where it delays nobody.
+async fn files(
+    descriptors: &mut impl Iterator<Item = OwnedFd>,
+    cached: bool,
+) -> Result<(Vec<u8>, Option<Vec<u8>>), Failure> {
+    let (lab, kept) = (descriptors.next(), cached.then(|| descriptors.next()));
+    let read = move || -> Result<_, Failure> {
+        let kept = kept.map(|kept| read(kept, MAX_COMPILED)).transpose()?;
+        Ok((read(lab, package::MAX_LAB as u64)?, kept))
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|error| Failure::failed("read the lab", &error))?
 }
 
-fn streams(mut descriptors: impl Iterator<Item = OwnedFd>) -> Result<Streams, Failure> {
+/// The whole of a file of at most `most` bytes: what is none might never end.
+fn read(file: Option<OwnedFd>, most: u64) -> Result<Vec<u8>, Failure> {
+    let file = File::from(file.ok_or_else(|| Failure::invalid("a lab's descriptor is missing"))?);
+    let failed = |error: std::io::Error| Failure::failed("read the lab", &error);
+    let found = file.metadata().map_err(failed)?;
+    if !found.is_file() {
+        return Err(Failure::invalid("a lab's descriptor is no file's"));
+    }
+    let mut bytes = Vec::new();
+    if found.len() <= most {
+        file.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    match found.len().max(bytes.len() as u64) > most {
+        true => Err(Failure::invalid(format!("a lab's file has over {most} bytes"))),
+        false => Ok(bytes),
+    }
+}
+
+fn streams(
+    mut descriptors: impl Iterator<Item = OwnedFd>,
+    warnings: mpsc::UnboundedSender<String>,
+) -> Result<Streams, Failure> {
     let mut next = || descriptors.next().ok_or_else(|| Failure::invalid("a lab's stream is missing"));
     let failed = |error: std::io::Error| Failure::failed("a lab's streams", &error);
     Ok(Streams {
         stdin: Box::new(pipe::Receiver::from_owned_fd(next()?).map_err(failed)?),
         stdout: Box::new(pipe::Sender::from_owned_fd(next()?).map_err(failed)?),
         stderr: Box::new(pipe::Sender::from_owned_fd(next()?).map_err(failed)?),
+        warnings,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_file_is_read_as_a_lab() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, _writer) = std::io::pipe().unwrap();
+        let (socket, _other) = UnixStream::pair().unwrap();
+        let fifo = folder.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let fifo = File::options().read(true).write(true).open(fifo).unwrap();
+        let write_only = File::create(folder.path().join("file")).unwrap();
+        let open = |path: &str| OwnedFd::from(File::open(path).unwrap());
+        let others = [pipe.into(), socket.into(), fifo.into(), open("/"), open("/dev/zero"), write_only.into()];
+        for other in others {
+            let mut other = [other].into_iter();
+            let refused = tokio::time::timeout(std::time::Duration::from_secs(5), files(&mut other, false));
+            refused.await.unwrap().unwrap_err();
+        }
+        let lab = || OwnedFd::from(lab_file::in_memory(b"lab").unwrap());
+        let read = files(&mut [lab(), lab()].into_iter(), true).await.unwrap();
+        assert_eq!(read, (b"lab".to_vec(), Some(b"lab".to_vec())));
+        let mut long = tempfile::tempfile().unwrap();
+        long.set_len(package::MAX_LAB as u64 + 1).unwrap();
+        long.write_all(b"x").unwrap();
+        let error = files(&mut [long.into()].into_iter(), false).await.unwrap_err();
+        assert!(error.message.contains("over"), "{error}");
+    }
 }

@@ -62,6 +62,14 @@ pub(crate) enum Request {
 }
 
 impl Request {
+    /// How many descriptors travel beside it.
+    pub(crate) fn descriptors(&self) -> usize {
+        match self {
+            Request::Spawn(spawn) => spawn.streams.descriptors() + usize::from(spawn.netns),
+            _ => 0,
+        }
+    }
+
     /// What it is about, for messages.
     pub(crate) fn doing(&self) -> String {
         match self {
@@ -101,6 +109,16 @@ pub(crate) enum Streams {
     Output,
     /// None: a terminal of that many rows and columns.
     Terminal(u16, u16),
+}
+
+impl Streams {
+    fn descriptors(self) -> usize {
+        match self {
+            Streams::Null | Streams::Terminal(..) => 0,
+            Streams::Output => 1,
+            Streams::Three => 3,
+        }
+    }
 }
 
 /// What the node side's init says.
@@ -164,9 +182,12 @@ pub(crate) fn receive<T: DeserializeOwned>(socket: impl AsFd, buffer: &mut [u8])
     if received.flags.contains(ReturnFlags::TRUNC) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a packet that is too long"));
     }
-    // There is room for all that the other side may send.
-    let lost = received.flags.contains(ReturnFlags::CTRUNC);
-    let beside = if lost { Err(rustix::io::Errno::MFILE.into()) } else { Ok(fds) };
+    let beside = match received.flags.contains(ReturnFlags::CTRUNC) {
+        // The other side never sends more than there is room for.
+        true if fds.len() >= MAX_FDS => return Err(io::Error::new(io::ErrorKind::InvalidData, "too many descriptors")),
+        true => Err(rustix::io::Errno::MFILE.into()),
+        false => Ok(fds),
+    };
     Ok(Some((serde_json::from_slice(&buffer[..received.bytes])?, beside)))
 }
 
@@ -202,5 +223,18 @@ mod tests {
         }
         rustix::net::send(&one, &vec![b' '; MAX_PACKET + 1], SendFlags::empty()).unwrap();
         assert!(receive::<Call>(&other, &mut buffer).is_err());
+    }
+
+    #[test]
+    fn more_descriptors_than_there_is_room_for_are_no_want_of_descriptors() {
+        let (one, other) = pair();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let many = [file.as_fd(); MAX_FDS + 1];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS + 1))];
+        let mut beside = SendAncillaryBuffer::new(&mut space);
+        beside.push(SendAncillaryMessage::ScmRights(&many));
+        sendmsg(&one, &[IoSlice::new(b"{}")], &mut beside, SendFlags::empty()).unwrap();
+        let error = receive::<Call>(&other, &mut vec![0; MAX_PACKET]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -37,8 +37,8 @@ impl Client {
     /// The next answer to any call, with its descriptors. Nothing is lost where the future is dropped.
     pub(crate) async fn receive(&mut self) -> Result<(Answer, Vec<OwnedFd>), WireError> {
         let line = self.receiver.line().await?.ok_or(WireError::Ended)?;
-        let answer: Answer = serde_json::from_slice(&line)?;
-        let descriptors = self.receiver.take(answer.reply.descriptors())?;
+        let answer: Answer = serde_json::from_slice(&line.line)?;
+        let descriptors = line.descriptors(answer.reply.descriptors())?;
         Ok((answer, descriptors))
     }
 

@@ -123,14 +123,14 @@ async fn take_calls(
 ) -> Result<(), WireError> {
     let mut running: HashMap<u64, mpsc::Sender<i32>> = HashMap::new();
     while let Some(line) = receiver.line().await? {
-        let call = match parse(&line) {
+        let call = match parse(&line.line) {
             Ok(call) => call,
             Err((id, failure)) => {
                 Answers { id, queue: queue.clone() }.send(Reply::Failed(failure), vec![]).await;
                 continue;
             }
         };
-        let descriptors = receiver.take(call.request.descriptors())?;
+        let descriptors = line.descriptors(call.request.descriptors())?;
         let answers = Answers { id: call.id, queue: queue.clone() };
         running.retain(|_, signals| !signals.is_closed());
         if let Request::Signal { call, signal } = call.request {

@@ -1,7 +1,8 @@
 //! Lines of JSON on a Unix stream socket, with descriptors beside them by SCM_RIGHTS.
 //!
-//! Owns the framing. Descriptors come with the first byte of their line, so by the time a line is
-//! whole they are here; those that nobody takes are closed with the connection.
+//! Owns the framing. Descriptors come with the first byte of their line, so by the time a line is whole they are here.
+//! A read ends with the piece that bears descriptors, unix(7): they belong to the line that the read's last byte is part
+//! of. A line has exactly as many as it calls for; else the connection ends, and all of them are closed.
 
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
@@ -20,7 +21,7 @@ use tokio::net::UnixStream;
 
 /// The longest line, its end included: a topology file of some ten thousand containers fits.
 pub(crate) const MAX_LINE: usize = 4 << 20;
-/// The most descriptors that wait for their line.
+/// The most descriptors beside a line, and of those that wait for theirs.
 pub(crate) const MAX_DESCRIPTORS: usize = 16;
 
 /// Why a connection can't go on.
@@ -66,20 +67,41 @@ pub(crate) struct Receiver {
     bytes: Vec<u8>,
     /// How much of `bytes` is known to hold no end of line.
     searched: usize,
-    descriptors: VecDeque<OwnedFd>,
+    /// Each with how many of `bytes` were there when it came: the last of them is one of its line's.
+    descriptors: VecDeque<(usize, OwnedFd)>,
+}
+
+/// A line without its end, and what came beside it.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) line: Vec<u8>,
+    descriptors: Vec<OwnedFd>,
+}
+
+impl Received {
+    /// Its descriptors, of which the line calls for so many.
+    pub(crate) fn descriptors(self, count: usize) -> Result<Vec<OwnedFd>, WireError> {
+        match self.descriptors.len() {
+            there if there == count => Ok(self.descriptors),
+            there => Err(WireError::Descriptors(there, count)),
+        }
+    }
 }
 
 impl Receiver {
-    /// The next line without its end; none when the other side has ended the connection.
-    /// Nothing is lost where the future is dropped.
-    pub(crate) async fn line(&mut self) -> Result<Option<Vec<u8>>, WireError> {
+    /// The next line; none when the other side has ended the connection. Nothing is lost where the future is dropped.
+    pub(crate) async fn line(&mut self) -> Result<Option<Received>, WireError> {
         loop {
             if let Some(end) = self.bytes[self.searched..].iter().position(|byte| *byte == b'\n') {
-                let rest = self.bytes.split_off(self.searched + end + 1);
+                let length = self.searched + end + 1;
+                let rest = self.bytes.split_off(length);
                 let mut line = std::mem::replace(&mut self.bytes, rest);
                 self.searched = 0;
                 line.pop();
-                return Ok(Some(line));
+                let here = self.descriptors.partition_point(|(bytes, _)| *bytes <= length);
+                let descriptors = self.descriptors.drain(..here).map(|(_, descriptor)| descriptor).collect();
+                self.descriptors.iter_mut().for_each(|(bytes, _)| *bytes -= length);
+                return Ok(Some(Received { line, descriptors }));
             }
             self.searched = self.bytes.len();
             if self.bytes.len() >= MAX_LINE {
@@ -98,23 +120,16 @@ impl Receiver {
         }
     }
 
-    /// The descriptors that came beside the last line.
-    pub(crate) fn take(&mut self, count: usize) -> Result<Vec<OwnedFd>, WireError> {
-        if self.descriptors.len() < count {
-            return Err(WireError::Descriptors(self.descriptors.len(), count));
-        }
-        Ok(self.descriptors.drain(..count).collect())
-    }
-
     fn receive(&mut self) -> std::io::Result<usize> {
         let mut chunk = [0; 16 << 10];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let into = &mut [IoSliceMut::new(&mut chunk)];
         let received = rustix::net::recvmsg(&*self.stream, into, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        let bytes = self.bytes.len() + received.bytes;
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                self.descriptors.extend(descriptors);
+                self.descriptors.extend(descriptors.map(|descriptor| (bytes, descriptor)));
             }
         }
         if received.flags.contains(ReturnFlags::CTRUNC) {
@@ -166,6 +181,7 @@ pub(crate) fn hello() -> Hello {
 /// Reads the other side's first line and compares the versions.
 pub(crate) async fn greeted(receiver: &mut Receiver) -> Result<(), WireError> {
     let line = receiver.line().await?.ok_or(WireError::Ended)?;
-    let theirs: Hello = serde_json::from_slice(&line)?;
+    let theirs: Hello = serde_json::from_slice(&line.line)?;
+    line.descriptors(0)?;
     if theirs.protocol == PROTOCOL { Ok(()) } else { Err(WireError::Version(theirs)) }
 }

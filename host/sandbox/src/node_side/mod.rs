@@ -205,6 +205,10 @@ impl NodeSide {
 
     /// Does what was asked. An error is one that ends the node side.
     fn answer(&mut self, Call { id, request }: Call, fds: Vec<OwnedFd>) -> Result<()> {
+        if fds.len() != request.descriptors() {
+            let words = format!("{}: {} descriptors came beside it", request.doing(), fds.len());
+            return self.say(id, Err(SandboxError::Invalid(words)), &[]);
+        }
         let done = match request {
             Request::CreateNode { name, etcd } => match self.create_node(id, name, etcd) {
                 Ok(()) => return Ok(()),

@@ -187,6 +187,59 @@ async fn too_long_a_line_and_missing_descriptors_end_the_connection() {
 }
 
 #[tokio::test]
+async fn surplus_descriptors_end_the_connection_and_are_closed() {
+    let null = std::fs::File::open("/dev/null").unwrap();
+    for (request, surplus) in [(exec("hello", false), 4), (exec("terminal", true), 1), (Request::Inspect, 2)] {
+        let (ours, _gone, task) = server();
+        ours.set_nonblocking(true).unwrap();
+        let (mut receiver, mut sender) = wire::split(UnixStream::from_std(ours).unwrap());
+        let (mut from, to) = std::io::pipe().unwrap();
+        let mut beside = vec![null.as_fd(); surplus];
+        beside[surplus - 1] = to.as_fd();
+        sender.send(&wire::hello(), &[]).await.unwrap();
+        sender.send(&Call { id: 1, request }, &beside).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(5), task).await.unwrap().unwrap();
+        assert!(matches!(ended, Err(WireError::Descriptors(there, _)) if there == surplus), "{ended:?}");
+        wire::greeted(&mut receiver).await.unwrap();
+        assert!(receiver.line().await.unwrap().is_none(), "no answer");
+        drop(to);
+        // The end of the pipe says that no copy is left.
+        assert_eq!(from.read(&mut [0]).unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn each_line_has_its_own_descriptors_however_they_are_read() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (_, mut sender) = wire::split(ours);
+    let (mut receiver, _) = wire::split(theirs);
+    let null = std::fs::File::open("/dev/null").unwrap();
+    let lines =
+        [("a".to_owned(), 0), ("b".repeat(40_000), 3), ("c".to_owned(), 0), ("d".to_owned(), 1), ("e".into(), 2)];
+    for (line, count) in &lines {
+        sender.send(line, &vec![null.as_fd(); *count]).await.unwrap();
+    }
+    for (line, count) in &lines {
+        let received = receiver.line().await.unwrap().unwrap();
+        assert_eq!(received.line.len(), line.len() + 2);
+        assert_eq!(received.descriptors(*count).unwrap().len(), *count);
+    }
+    // Lines that were written at once: they are the last one's.
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = rustix::net::SendAncillaryBuffer::new(&mut space);
+    let beside = [null.as_fd()];
+    control.push(rustix::net::SendAncillaryMessage::ScmRights(&beside));
+    let bytes = [std::io::IoSlice::new(b"1\n2\n")];
+    rustix::net::sendmsg(&ours, &bytes, &mut control, rustix::net::SendFlags::empty()).unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let (mut receiver, _) = wire::split(UnixStream::from_std(theirs).unwrap());
+    for count in [0, 1] {
+        assert_eq!(receiver.line().await.unwrap().unwrap().descriptors(count).unwrap().len(), count);
+    }
+}
+
+#[tokio::test]
 async fn calls_have_numbers_of_their_own_and_are_not_too_many() {
     let (mut client, _gone) = client().await;
     for _ in 0..MAX_CALLS {
