@@ -1,12 +1,13 @@
 //! A chapter: each of its calls in a fresh instance, with the rights of that call and within its time.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use knetsim_emulator::Emulator;
 use knetsim_model::chapter::{Outline, Verdict};
 use knetsim_model::protocol::LoadChapter;
 use knetsim_model::{Code, Failure, untrusted};
+use tokio::sync::Semaphore;
 use wasmtime::Store;
 use wasmtime_wasi::cli::AsyncStdoutStream;
 
@@ -35,8 +36,10 @@ pub struct Chapter {
     limits: Arc<Limits>,
     outline: Outline,
     remembered: Arc<Remembered>,
-    /// One call at a time: a check that sees half a solution finds what never was.
-    turn: tokio::sync::Mutex<()>,
+    /// Room for the processes of all calls.
+    processes: Arc<Semaphore>,
+    /// One call at a time: a check that sees half a solution finds what never was. How long all have taken until now.
+    spent: tokio::sync::Mutex<Duration>,
 }
 
 impl Lab {
@@ -47,7 +50,7 @@ impl Lab {
     pub async fn outline(&self) -> Result<Outline, Failure> {
         let rights = Rights::new(&self.manifest.name, &[])?.during(Phase::Outline);
         let limits = Limits::new(&self.manifest.limits, &Default::default())?;
-        let call = Call { lab: self, emulator: None, rights, limits: Arc::new(limits), remembered: None };
+        let call = Call { lab: self, emulator: None, rights, limits: Arc::new(limits), of_chapter: None };
         let outline = call.make("outline", OUTLINE, async |chapter, store| {
             Ok(Ok(chapter.knetsim_lab_lesson().call_outline(store).await?))
         });
@@ -59,14 +62,16 @@ impl Lab {
     /// # Errors
     /// As [`Lab::outline`]; an unknown grant or limit; it remembers too much.
     pub async fn chapter(&self, emulator: &Emulator, order: LoadChapter) -> Result<Chapter, Failure> {
+        let limits = Limits::new(&self.manifest.limits, &order.limits)?;
         Ok(Chapter {
             lab: self.clone(),
             emulator: emulator.clone(),
             rights: Rights::new(&self.manifest.name, &order.grants)?,
-            limits: Arc::new(Limits::new(&self.manifest.limits, &order.limits)?),
+            processes: limits.processes(),
+            limits: Arc::new(limits),
             outline: self.outline().await?,
             remembered: Arc::new(Remembered::new(order.state)?),
-            turn: tokio::sync::Mutex::default(),
+            spent: tokio::sync::Mutex::default(),
         })
     }
 
@@ -92,11 +97,10 @@ impl Chapter {
     /// # Errors
     /// The chapter's own, in its words; it trapped; a limit on its time, memory or output was reached.
     pub async fn setup(&self) -> Result<(), Failure> {
-        let _turn = self.turn.lock().await;
-        let call = self.call(Phase::Change).make("setup", self.time(), async |chapter, store| {
+        self.make("setup", Phase::Change, None, async |chapter, store| {
             Ok(chapter.knetsim_lab_lesson().call_setup(store).await?.map_err(failure))
-        });
-        call.await
+        })
+        .await
     }
 
     /// Whether a task is done, or `answer` right. Nothing is changed by it.
@@ -110,10 +114,9 @@ impl Chapter {
             (None, Some(_)) => return Err(Failure::invalid(format!("the task `{task}` is no question"))),
             (Some(kind), answer) => Some(kind.canonical(answer.unwrap_or_default()).map_err(Failure::invalid)?),
         };
-        let _turn = self.turn.lock().await;
         let doing = format!("check of `{task}`");
         let phase = Phase::Check { probes: asked.probes };
-        let call = self.call(phase).make(&doing, CHECK.min(self.time()), async |chapter, store| {
+        let call = self.make(&doing, phase, Some(CHECK), async |chapter, store| {
             Ok(chapter.knetsim_lab_lesson().call_check(store, task, answer.as_deref()).await?.map_err(failure))
         });
         Ok(match call.await? {
@@ -128,9 +131,8 @@ impl Chapter {
     /// As [`Chapter::setup`]; there is no such task; what it gives is no answer to the question.
     pub async fn solve(&self, task: &str) -> Result<Option<String>, Failure> {
         let asked = self.task(task)?;
-        let _turn = self.turn.lock().await;
         let doing = format!("solution of `{task}`");
-        let call = self.call(Phase::Change).make(&doing, self.time(), async |chapter, store| {
+        let call = self.make(&doing, Phase::Change, None, async |chapter, store| {
             Ok(chapter.knetsim_lab_lesson().call_solve(store, task).await?.map_err(failure))
         });
         match (&asked.question, call.await?) {
@@ -149,18 +151,47 @@ impl Chapter {
         })
     }
 
-    fn time(&self) -> Duration {
-        Duration::from_secs(self.limits.get(Limit::CallSeconds).min(self.limits.get(Limit::TotalSeconds)))
-    }
-
-    fn call(&self, phase: Phase) -> Call<'_> {
-        Call {
+    /// Makes a call when those before it have ended, within `most` and within what is left of the chapter's time.
+    async fn make<T>(
+        &self,
+        doing: &str,
+        phase: Phase,
+        most: Option<Duration>,
+        call: impl AsyncFnOnce(&ChapterExports, &mut Store<State>) -> wasmtime::Result<Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let mut spent = self.spent.lock().await;
+        let seconds = |limit| Duration::from_secs(self.limits.get(limit));
+        let reached = |limit| self.lab.named(self.limits.reached(limit));
+        let left = seconds(Limit::TotalSeconds).saturating_sub(*spent);
+        if left.is_zero() {
+            return Err(reached(Limit::TotalSeconds));
+        }
+        let time = most.unwrap_or(Duration::MAX).min(seconds(Limit::CallSeconds));
+        // Counted also where nobody waits for its end any more.
+        let _counting = Counting { began: Instant::now(), spent: &mut spent };
+        let instance = Call {
             lab: &self.lab,
             emulator: Some(self.emulator.clone()),
             rights: self.rights.during(phase),
             limits: self.limits.clone(),
-            remembered: Some(self.remembered.clone()),
+            of_chapter: Some((self.remembered.clone(), self.processes.clone())),
+        };
+        tokio::select! {
+            done = instance.make(doing, time, call) => done,
+            () = tokio::time::sleep(left) => Err(reached(Limit::TotalSeconds)),
         }
+    }
+}
+
+/// Adds how long a call took when it ends, however it ends.
+struct Counting<'a> {
+    began: Instant,
+    spent: &'a mut Duration,
+}
+
+impl Drop for Counting<'_> {
+    fn drop(&mut self) {
+        *self.spent += self.began.elapsed();
     }
 }
 
@@ -170,7 +201,7 @@ struct Call<'a> {
     emulator: Option<Emulator>,
     rights: Rights,
     limits: Arc<Limits>,
-    remembered: Option<Arc<Remembered>>,
+    of_chapter: Option<(Arc<Remembered>, Arc<Semaphore>)>,
 }
 
 impl Call<'_> {
@@ -188,8 +219,8 @@ impl Call<'_> {
         let stream = || AsyncStdoutStream::new(KEPT, Output::new(written.clone(), budget.clone()));
         let wasi = crate::host::wasi(std::iter::empty(), tokio::io::empty(), stream(), stream());
         let state = State::new(self.emulator, self.rights, self.limits.clone(), wasi);
-        let state = match self.remembered {
-            Some(remembered) => state.chapter(remembered),
+        let state = match self.of_chapter {
+            Some((remembered, processes)) => state.chapter(remembered, processes),
             None => state,
         };
         let mut store = lab.store(state);

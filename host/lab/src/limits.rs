@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use knetsim_model::{Code, Failure};
+use tokio::sync::Semaphore;
 
 use crate::error::LabError;
 
@@ -21,15 +23,17 @@ pub enum Limit {
     Ingresses,
     /// Sites, links, listeners, connectors and tokens that it made and that are there at the same time.
     Links,
-    /// Processes that it started and that run at the same time; what these start counts against the sandbox's limit.
+    /// Processes that it started, in whatever call, and that run at the same time; what these start counts against the
+    /// sandbox's limit.
     Processes,
     /// Its memory and tables, in MiB.
     MemoryMib,
     /// One call into it, in seconds; a script's `main` is one call.
     CallSeconds,
-    /// All calls into it together, in seconds.
+    /// All calls into it together, in seconds: a chapter's from when it is loaded into a sandbox, so that a reset begins
+    /// anew.
     TotalSeconds,
-    /// What it writes to its standard output and error together, in KiB.
+    /// What it writes in one call to its standard output and error together, in KiB.
     OutputKib,
 }
 
@@ -141,6 +145,12 @@ impl Limits {
         self.0.get(&limit).copied().unwrap_or_else(|| limit.default_value())
     }
 
+    /// Room for as many processes as may run.
+    pub(crate) fn processes(&self) -> Arc<Semaphore> {
+        let most = usize::try_from(self.get(Limit::Processes)).unwrap_or(usize::MAX);
+        Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))
+    }
+
     /// The refusal where `limit` is reached.
     pub(crate) fn reached(&self, limit: Limit) -> Failure {
         let (unit, value) = (limit_unit(limit), self.get(limit));
@@ -167,6 +177,6 @@ fn limit_unit(limit: Limit) -> &'static str {
         Limit::MemoryMib => "MiB of memory",
         Limit::CallSeconds => "seconds for one call",
         Limit::TotalSeconds => "seconds in all",
-        Limit::OutputKib => "KiB of output",
+        Limit::OutputKib => "KiB of output of one call",
     }
 }

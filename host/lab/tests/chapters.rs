@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         a_check_changes_nothing,
         a_check_sends_from_a_place_of_its_own,
         an_endless_check_ends_and_can_be_cancelled,
+        limits_hold_over_all_calls,
         a_panic_is_told_in_its_words,
         what_is_remembered_has_its_limit,
         answers_are_looked_at_before_the_chapter_sees_them,
@@ -175,6 +176,36 @@ async fn an_endless_check_ends_and_can_be_cancelled(bench: Bench) {
     let words = refused(chapter.check("endless", None).await, Code::Timeout);
     assert!(words.contains("`hostile`: check of `endless`: it took longer than 5s"), "{words}");
     assert!(began.elapsed() < Duration::from_secs(15));
+}
+
+async fn limits_hold_over_all_calls(bench: Bench) {
+    let limited = async |limits: &[(&str, u64)]| {
+        let lab = bench.compile(&*HOSTILE).unwrap();
+        let grants = lab.manifest().grants.keys().map(ToString::to_string).collect();
+        let limits = limits.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        lab.chapter(&bench.emulator, LoadChapter { grants, limits, ..LoadChapter::default() }).await.unwrap()
+    };
+    // Whose caller waits no longer counts, too.
+    let chapter = limited(&[("total-seconds", 2)]).await;
+    let cancelled = tokio::time::timeout(Duration::from_millis(1200), chapter.check("endless", None)).await;
+    assert!(cancelled.is_err());
+    let began = Instant::now();
+    let words = refused(chapter.check("endless", None).await, Code::Timeout);
+    assert!(words.contains("the limit of 2 seconds in all is reached"), "{words}");
+    assert!(began.elapsed() < Duration::from_millis(1700), "{:?}", began.elapsed());
+    let again = refused(chapter.check("always-green", None).await, Code::Timeout);
+    assert!(again.contains("seconds in all"), "{again}");
+    let anew = limited(&[("total-seconds", 2)]).await;
+    assert_eq!(anew.check("always-green", None).await, Ok(Verdict::Passed));
+
+    let chapter = limited(&[("processes", 2)]).await;
+    chapter.setup().await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(chapter.solve("starts-one").await, Ok(None));
+    }
+    let words = refused(chapter.solve("starts-one").await, Code::Limit);
+    assert!(words.contains("the limit of 2 processes at the same time is reached"), "{words}");
+    clean(&bench).await;
 }
 
 async fn a_panic_is_told_in_its_words(bench: Bench) {

@@ -36,6 +36,7 @@ impl Chapter for Hostile {
             }))
             .task(task("always-green").check(|_| Ok(Verdict::passed())).solve(|_| Ok(())))
             .task(task("wrong-scripts").check(lo_is_down).solve(|lab| lab.set_link("box:lo", false)))
+            .task(task("starts-one").solve(|lab| lab.place("box").start(["sleep", "1000"]).map(drop)))
             .task(task("one-too-many").solve(|lab| lab.create_scratch("box2").map(drop)))
             .task(Task::question("number", "T", "", AnswerKind::Number).answer(|_| Ok(100)));
         Outline::new("Hostile", 1).section(section)

@@ -31,6 +31,7 @@ use knetsim_emulator::Emulator;
 use knetsim_model::names::NodeKind;
 use knetsim_model::{ClusterName, Code, ContainerName, Failure, IngressRef, NodeName, Operation, Owner, ServiceRef};
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedSender;
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -120,6 +121,8 @@ pub(crate) struct State {
     limits: Arc<Limits>,
     made: Made,
     processes: Arc<Semaphore>,
+    /// Where it is told which of the lab's commands were ended for want of memory.
+    warnings: Option<UnboundedSender<String>>,
     remembered: Option<Arc<Remembered>>,
     table: ResourceTable,
     handles: usize,
@@ -141,14 +144,18 @@ impl State {
     pub(crate) fn new(emulator: Option<Emulator>, rights: Rights, limits: Arc<Limits>, wasi: WasiCtx) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES + MAX_STREAMS);
-        let processes = usize::try_from(limits.get(Limit::Processes)).unwrap_or(usize::MAX);
-        let processes = Arc::new(Semaphore::new(processes.min(Semaphore::MAX_PERMITS)));
         let (memory, made) = (Memory::new(limits.clone()), Made::default());
-        State { emulator, rights, limits, made, processes, remembered: None, table, handles: 0, wasi, memory }
+        let (processes, warnings) = (limits.processes(), None);
+        State { emulator, rights, limits, made, processes, warnings, remembered: None, table, handles: 0, wasi, memory }
     }
 
-    /// One more instance of a chapter: what others made and remembered is its own.
-    pub(crate) fn chapter(mut self, remembered: Arc<Remembered>) -> Self {
+    /// Somebody reads the warnings.
+    pub(crate) fn warning(self, warnings: UnboundedSender<String>) -> Self {
+        State { warnings: Some(warnings), ..self }
+    }
+
+    /// One more instance of a chapter: what others made, started and remembered is its own.
+    pub(crate) fn chapter(mut self, remembered: Arc<Remembered>, processes: Arc<Semaphore>) -> Self {
         let owner = Owner::Lab(self.rights.lab().to_owned());
         let there = self.emulator.as_ref().map(Emulator::inventory).unwrap_or_default();
         let nodes = there.nodes.into_iter().filter(|node| node.owner == owner && node.kind != NodeKind::Etcd);
@@ -161,7 +168,7 @@ impl State {
         let ingresses = there.ingresses.into_iter().filter(|ingress| ingress.owner == owner);
         self.made.ingresses =
             ingresses.map(|ingress| IngressRef { cluster: ingress.cluster, name: ingress.name }).collect();
-        self.remembered = Some(remembered);
+        (self.remembered, self.processes) = (Some(remembered), processes);
         self
     }
 
