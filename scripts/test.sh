@@ -23,7 +23,7 @@ run() { cargo test --locked --no-fail-fast "$@" 2>&1 | tee -a "$output" || statu
 run_as_user() {
     local programs=() name
     for name in netns netlink observe monitor packets sandbox escape limits traces daemon containers \
-        bad_input command_line console course ingress tour; do
+        bad_input command_line console logs course ingress tour; do
         programs+=(--test "$name")
     done
     run --lib --bins "${programs[@]}"
