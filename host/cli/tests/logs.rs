@@ -106,6 +106,46 @@ fn who_runs_out_of_memory_is_told() {
     assert_eq!(terminal.ended(), Some(137), "{warned}");
 }
 
+/// A script that runs the hog in the base, and prints what that has written to its standard error.
+fn hog_of_a_lab() -> String {
+    let length = HOG.len();
+    format!(
+        r#"(module
+          (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+          (import "knetsim:lab/exec@0.1.0" "open" (func $open (param i32 i32 i32)))
+          (import "knetsim:lab/exec@0.1.0" "[method]place.run"
+            (func $run (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+          (memory (export "memory") 3)
+          (data (i32.const 0) "basepython3-c{HOG}")
+          (global $free (mut i32) (i32.const 65536))
+          (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+            (global.set $free (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+            (global.get $free)
+            (global.set $free (i32.add (global.get $free) (local.get $size))))
+          (func (export "_start")
+            (call $open (i32.const 0) (i32.const 4) (i32.const 1024))
+            (i32.store (i32.const 2048) (i32.const 4)) (i32.store (i32.const 2052) (i32.const 7))
+            (i32.store (i32.const 2056) (i32.const 11)) (i32.store (i32.const 2060) (i32.const 2))
+            (i32.store (i32.const 2064) (i32.const 13)) (i32.store (i32.const 2068) (i32.const {length}))
+            (call $run (i32.load (i32.const 1028)) (i32.const 2048) (i32.const 3) (i32.const 0) (i32.const 0)
+              (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1040))
+            (drop (call $write (i32.const 1) (i32.const 1056) (i32.const 1) (i32.const 8)))))"#
+    )
+}
+
+#[test]
+fn who_runs_a_lab_whose_command_runs_out_of_memory_is_told() {
+    let home = Home::new();
+    home.apply("scratch: [box]\n", &["up", "-d", "--limit", "memory=300M"]);
+    let lab = home.0.path().join("lab.wasm");
+    std::fs::write(&lab, hog_of_a_lab()).unwrap();
+    let ran = home.run(&["run", "--name", "default", "--allow", "exec", lab.to_str().unwrap()]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    // The lab, as a shell's user would be, and the person.
+    assert!(ran.out.contains("(python3) was ended: it used "), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("warning: `python3 -c x = ") && ran.err.contains("` in base: process "), "{}", ran.err);
+}
+
 /// Sets the title, clears the screen, and hides what follows.
 const SEQUENCES: &str = "\u{1b}]0;title\u{7}\u{1b}[2J\u{1b}[8m\u{9b}31mwords\u{202e}";
 
