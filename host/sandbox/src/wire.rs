@@ -233,7 +233,8 @@ mod tests {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS + 1))];
         let mut beside = SendAncillaryBuffer::new(&mut space);
         beside.push(SendAncillaryMessage::ScmRights(&many));
-        sendmsg(&one, &[IoSlice::new(b"{}")], &mut beside, SendFlags::empty()).unwrap();
+        let call = serde_json::to_vec(&Call { id: 7, request: Request::CreateNetns { named: None } }).unwrap();
+        sendmsg(&one, &[IoSlice::new(&call)], &mut beside, SendFlags::empty()).unwrap();
         let error = receive::<Call>(&other, &mut vec![0; MAX_PACKET]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
