@@ -182,12 +182,12 @@ pub(crate) fn receive<T: DeserializeOwned>(socket: impl AsFd, buffer: &mut [u8])
     if received.flags.contains(ReturnFlags::TRUNC) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a packet that is too long"));
     }
-    let beside = match received.flags.contains(ReturnFlags::CTRUNC) {
-        // The other side never sends more than there is room for.
-        true if fds.len() >= MAX_FDS => return Err(io::Error::new(io::ErrorKind::InvalidData, "too many descriptors")),
-        true => Err(rustix::io::Errno::MFILE.into()),
-        false => Ok(fds),
-    };
+    let lost = received.flags.contains(ReturnFlags::CTRUNC);
+    // The other side never sends more than this; the space, rounded up as it is, may hold one more.
+    if fds.len() > MAX_FDS || lost && fds.len() == MAX_FDS {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "too many descriptors"));
+    }
+    let beside = if lost { Err(rustix::io::Errno::MFILE.into()) } else { Ok(fds) };
     Ok(Some((serde_json::from_slice(&buffer[..received.bytes])?, beside)))
 }
 
@@ -227,15 +227,17 @@ mod tests {
 
     #[test]
     fn more_descriptors_than_there_is_room_for_are_no_want_of_descriptors() {
-        let (one, other) = pair();
         let file = std::fs::File::open("/dev/null").unwrap();
-        let many = [file.as_fd(); MAX_FDS + 1];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS + 1))];
-        let mut beside = SendAncillaryBuffer::new(&mut space);
-        beside.push(SendAncillaryMessage::ScmRights(&many));
         let call = serde_json::to_vec(&Call { id: 7, request: Request::CreateNetns { named: None } }).unwrap();
-        sendmsg(&one, &[IoSlice::new(&call)], &mut beside, SendFlags::empty()).unwrap();
-        let error = receive::<Call>(&other, &mut vec![0; MAX_PACKET]).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        for count in MAX_FDS + 1..MAX_FDS + 4 {
+            let (one, other) = pair();
+            let many = vec![file.as_fd(); count];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS + 4))];
+            let mut beside = SendAncillaryBuffer::new(&mut space);
+            beside.push(SendAncillaryMessage::ScmRights(&many));
+            sendmsg(&one, &[IoSlice::new(&call)], &mut beside, SendFlags::empty()).unwrap();
+            let error = receive::<Call>(&other, &mut vec![0; MAX_PACKET]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{count}");
+        }
     }
 }
