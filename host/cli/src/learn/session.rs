@@ -78,7 +78,7 @@ impl Session {
         for (task, files) in trials {
             if let Some(script) = package::shown(files) {
                 // To a shell, a tab divides words as spaces do.
-                let shown = script.trim_end().replace('	', "    ");
+                let shown = script.trim_end().replace('\t', "    ");
                 self.ways.insert(task.clone(), untrusted::text(&shown));
             }
         }
