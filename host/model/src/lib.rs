@@ -8,6 +8,7 @@ pub mod chapter;
 pub mod error;
 pub mod event;
 pub mod flannel;
+pub mod go_json;
 pub mod ingress;
 pub mod interconnect;
 pub mod inventory;
