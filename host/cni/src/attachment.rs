@@ -69,25 +69,23 @@ impl Attachment {
         self.args.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(";")
     }
 
-    /// The value of a key of CNI_ARGS.
+    /// The value of a key of CNI_ARGS, the last of several; none where it is empty.
     pub(crate) fn arg(&self, key: &str) -> Option<&str> {
-        self.args.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+        let values = self.args.iter().filter(|(name, _)| name == key).map(|(_, value)| value.as_str());
+        values.last().filter(|value| !value.is_empty())
     }
 }
 
 /// Whether a text can be a container's id or a network's name: both become parts of paths.
 pub(crate) fn is_plain_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.len() <= 200
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }
 
-/// Reads CNI_ARGS: pairs `KEY=VALUE`, separated by `;`.
+/// Reads CNI_ARGS: pairs `KEY=VALUE`, separated by `;`. A value may be empty, as kubelets leave `K8S_POD_UID`.
 pub(crate) fn parse_args(text: &str) -> Result<Vec<(String, String)>, Error> {
     let pair = |pair: &str| match pair.split_once('=') {
-        Some((key, value)) if !key.is_empty() && !value.is_empty() && !value.contains('=') => {
-            Ok((key.to_owned(), value.to_owned()))
-        }
+        Some((key, value)) if !key.is_empty() && !value.contains('=') => Ok((key.to_owned(), value.to_owned())),
         _ => Err(Error::Parameter(format!("CNI_ARGS: `{pair}` is not KEY=VALUE"))),
     };
     text.split(';').filter(|_| !text.is_empty()).map(pair).collect()
@@ -101,13 +99,14 @@ mod tests {
     #[test]
     fn names_that_paths_or_devices_cannot_bear_are_refused() {
         let with = |id: &str, ifname: &str| Attachment { ifname: ifname.to_owned(), ..Attachment::new(id, None, "") };
-        for id in ["", ".", "..", "../x", "a/b", "-a", "a b", "a\0b", &"a".repeat(201)] {
+        for id in ["", ".", "..", "../x", "a/b", "-a", "a b", "a\0b"] {
             assert_eq!(with(id, "eth0").validate().unwrap_err().code(), 4, "{id:?}");
         }
         for ifname in ["", ".", "..", "a/b", "a:b", "a b", "sixteenletterss_", "a\n"] {
             assert_eq!(with("c1", ifname).validate().unwrap_err().code(), 4, "{ifname:?}");
         }
         with("cnitool-0a.b_c", "eth0").validate().unwrap();
+        with(&"a".repeat(201), "eth0").validate().unwrap();
     }
 
     proptest! {

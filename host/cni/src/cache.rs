@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use knetsim_model::go_json;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -34,8 +35,8 @@ struct Kept {
     result: Value,
 }
 
-fn path(list: &NetworkList, attachment: &Attachment) -> String {
-    format!("{FOLDER}/{}-{}-{}", list.name, attachment.container_id, attachment.ifname)
+fn path(network: &str, attachment: &Attachment) -> String {
+    format!("{FOLDER}/{network}-{}-{}", attachment.container_id, attachment.ifname)
 }
 
 /// Keeps the result of ADD.
@@ -57,18 +58,24 @@ pub(crate) fn keep(
         result: result.to_json(list.version),
     };
     let text = serde_json::to_vec(&kept).map_err(Error::decode("the result"))?;
-    files.write(&path(list, attachment), &text, Modes { folder: 0o700, file: 0o600 })
+    files.write(&path(&list.name, attachment), &text, Modes { folder: 0o700, file: 0o600 })
+}
+
+/// The network as it was at ADD; none where that is not there or can't be understood.
+pub(crate) fn network(files: &Files, name: &str, attachment: &Attachment) -> Option<NetworkList> {
+    let kept = read(files, &path(name, attachment))?;
+    NetworkList::parse(&BASE64_STANDARD.decode(kept.config).ok()?).ok()
 }
 
 /// The result of ADD; none where it is not there or can't be understood.
 pub(crate) fn result(files: &Files, list: &NetworkList, attachment: &Attachment) -> Option<AddResult> {
-    let kept = read(files, &path(list, attachment))?;
+    let kept = read(files, &path(&list.name, attachment))?;
     AddResult::from_json(&kept.result, list.version).ok()
 }
 
 /// Forgets an attachment.
 pub(crate) fn forget(files: &Files, list: &NetworkList, attachment: &Attachment) -> Result<(), Error> {
-    files.remove(&path(list, attachment)).map(drop)
+    files.remove(&path(&list.name, attachment)).map(drop)
 }
 
 /// All attachments that are kept of a network. Their namespaces are not opened.
@@ -86,6 +93,6 @@ pub(crate) fn attachments(files: &Files, list: &NetworkList) -> Result<Vec<Attac
 
 fn read(files: &Files, path: &str) -> Option<Kept> {
     let bytes = files.read(path).inspect_err(|error| tracing::warn!("{error}")).ok()??;
-    let kept: Kept = serde_json::from_slice(&bytes).inspect_err(|error| tracing::warn!("{path}: {error}")).ok()?;
+    let kept: Kept = go_json::from_slice(&bytes).inspect_err(|error| tracing::warn!("{path}: {error}")).ok()?;
     (kept.kind == KIND).then_some(kept)
 }

@@ -96,7 +96,10 @@ pub(crate) async fn run(arguments: impl Iterator<Item = String>) -> Result<(), E
     let folders = exec::folders(&variable("CNI_PATH").unwrap_or_else(|| "/opt/cni/bin".to_owned()));
     let runtime = Runtime::with(host()?, Plugins::Executables(folders));
     let folder = absolute(&variable("NETCONFPATH").unwrap_or_else(|| "/etc/cni/net.d".to_owned()))?;
-    let list = runtime.network_in(&folder, &arguments.network)?;
+    let list = match arguments.command.as_str() {
+        "del" => runtime.network_of_in(&folder, &arguments.network, &attachment)?,
+        _ => runtime.network_in(&folder, &arguments.network)?,
+    };
     match arguments.command.as_str() {
         "add" if Path::new(&netns).exists() => {
             let result = runtime.add(&list, &attachment).await?;

@@ -1,8 +1,14 @@
 //! Network configurations: lists of plugins, as administrators write them and as plugins get them.
 //!
 //! Invariant: a field that is not known here is passed to the plugin as it was written.
+//!
+//! A plugin's configuration is read as Go reads it ([`go_json`]). A list's own keys are not: the reference
+//! library (`libcni/conf.go`) looks them up as they are written.
 
-use serde::Deserialize;
+use std::net::IpAddr;
+
+use knetsim_model::go_json;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use crate::attachment::{Attachment, is_plain_name};
@@ -76,18 +82,20 @@ impl NetworkList {
     /// Reads a configuration list, or a single plugin's configuration, which becomes a list of one.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let json: Object = serde_json::from_slice(bytes).map_err(Error::decode("the network configuration"))?;
-        if json.contains_key("plugins") || !json.contains_key("type") {
+        if json.contains_key("plugins") || go_json::field(&json, "type").is_none() {
             let (list, _) = NetworkList::from_list(json, bytes.to_vec())?;
             return list.with_plugins(Vec::new());
         }
-        let list = json!({"name": json.get("name"), "cniVersion": json.get("cniVersion"), "plugins": [json]});
-        let list = without_nulls(list);
+        let field = |name| go_json::field(&json, name);
+        let list = without_nulls(json!({"name": field("name"), "cniVersion": field("cniVersion"), "plugins": [json]}));
         let bytes = Value::Object(list.clone()).to_string().into_bytes();
         NetworkList::from_list(list, bytes)?.0.with_plugins(Vec::new())
     }
 
     /// The list, and whether plugins may be added to it from a folder of its name.
     fn from_list(json: Object, bytes: Vec<u8>) -> Result<(Self, bool), Error> {
+        let json = without_nulls(Value::Object(json));
+        warn_of_other_case(&json);
         let raw: RawList =
             serde_json::from_value(Value::Object(json)).map_err(Error::decode("the network configuration list"))?;
         if !is_plain_name(&raw.name) {
@@ -126,28 +134,34 @@ impl NetworkList {
 
     /// The network of that name from a folder: the first `.conflist` that has it, by file name, else
     /// the first `.conf` or `.json`; with the plugins in the folder's own folder of that name.
-    pub(crate) fn load(files: &Files, folder: &str, name: &str) -> Result<Self, Error> {
+    ///
+    /// A file that can't be read may be the one that is meant, so it is an error, as in the reference library;
+    /// except where `past_broken`, for DEL, which must not depend on what it does not need.
+    pub(crate) fn load(files: &Files, folder: &str, name: &str, past_broken: bool) -> Result<Self, Error> {
         let names = files.list(folder)?;
         let ending = |endings: &'static [&str]| {
             let ends = move |file: &&String| endings.iter().any(|ending| file.ends_with(ending));
             names.iter().filter(ends).map(|file| format!("{folder}/{file}"))
         };
-        for file in ending(&[".conflist"]) {
-            let bytes = files.read(&file)?.unwrap_or_default();
-            let json = serde_json::from_slice(&bytes).map_err(Error::decode(&file))?;
-            let (list, open) = NetworkList::from_list(json, bytes)?;
-            if list.name == name {
-                let more = if open { load_plugins(files, &format!("{folder}/{name}"))? } else { Vec::new() };
-                return list.with_plugins(more);
+        let lists = ending(&[".conflist"]).map(|file| read_list(files, &file));
+        let single = ending(&[".conf", ".json"]).map(|file| read_single(files, &file));
+        let mut broken = None;
+        for read in lists.chain(single) {
+            match read {
+                Ok((list, open)) if list.name == name => {
+                    let more = if open { load_plugins(files, &format!("{folder}/{name}"))? } else { Vec::new() };
+                    return list.with_plugins(more);
+                }
+                Ok(_) => {}
+                Err(error) if past_broken => {
+                    tracing::warn!("passed over: {error}");
+                    broken = broken.or(Some(error));
+                }
+                Err(error) => return Err(error),
             }
         }
-        for file in ending(&[".conf", ".json"]) {
-            let list = NetworkList::parse(&files.read(&file)?.unwrap_or_default())?;
-            if list.name == name {
-                return Ok(list);
-            }
-        }
-        Err(Error::Config(format!("no network configuration with the name `{name}` in {folder}")))
+        let absent = || Error::Config(format!("no network configuration with the name `{name}` in {folder}"));
+        Err(broken.unwrap_or_else(absent))
     }
 
     /// What a plugin of this list gets on standard input ("Deriving request configuration").
@@ -158,7 +172,8 @@ impl NetworkList {
         previous: Option<&AddResult>,
     ) -> Object {
         let mut request = plugin.clone();
-        let declared = request.remove("capabilities");
+        let declared = go_json::field(&request, "capabilities").cloned();
+        request.retain(|key, _| !go_json::is_key_of(key, "capabilities"));
         request.insert("name".into(), json!(self.name));
         request.insert("cniVersion".into(), json!(self.version.as_str()));
         if let (Some(attachment), Some(Value::Object(declared))) = (attachment, declared) {
@@ -178,22 +193,69 @@ impl NetworkList {
 
 /// The plugin's type; empty where it has none.
 pub(crate) fn kind(plugin: &Object) -> &str {
-    plugin.get("type").and_then(Value::as_str).unwrap_or_default()
+    text(plugin, "type").unwrap_or_default()
 }
 
 /// The version that a plugin's configuration speaks.
 pub(crate) fn version(config: &Object) -> Result<Version, Error> {
-    config.get("cniVersion").and_then(Value::as_str).unwrap_or_default().parse()
+    match go_json::field(config, "cniVersion") {
+        None => Ok(Version::default()),
+        Some(Value::String(text)) => text.parse(),
+        Some(other) => Err(Error::Config(format!("cniVersion {other} is not a text"))),
+    }
 }
 
 /// A plugin's typed view of its configuration.
 pub(crate) fn typed<'de, T: Deserialize<'de>>(config: &'de Object) -> Result<T, Error> {
-    T::deserialize(config).map_err(Error::decode("the plugin's configuration"))
+    go_json::from_object(config).map_err(Error::decode("the plugin's configuration"))
+}
+
+/// A field of a plugin's configuration where it is a text. For DEL, which takes what it can: a typed view of all
+/// would fail by a field that DEL does not need.
+pub(crate) fn text<'a>(config: &'a Object, name: &str) -> Option<&'a str> {
+    go_json::field(config, name).and_then(Value::as_str)
+}
+
+/// A field of a plugin's configuration where it is an object.
+pub(crate) fn object<'a>(config: &'a Object, name: &str) -> Option<&'a Object> {
+    go_json::field(config, name).and_then(Value::as_object)
+}
+
+/// For fields of Go's type `net.IP`: an empty text is no address, and an IPv4 address may be written as one of IPv6.
+pub(crate) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
+    match Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) => text.parse().map(|address: IpAddr| Some(address.to_canonical())).map_err(serde::de::Error::custom),
+    }
 }
 
 /// The result that came before this plugin, where there was one.
 pub(crate) fn previous(config: &Object) -> Result<Option<AddResult>, Error> {
-    config.get("prevResult").map(|json| AddResult::from_json(json, version(config)?)).transpose()
+    let previous = go_json::field(config, "prevResult");
+    previous.map(|json| AddResult::from_json(json, version(config)?)).transpose()
+}
+
+/// A list, and whether plugins may be added to it.
+fn read_list(files: &Files, file: &str) -> Result<(NetworkList, bool), Error> {
+    let bytes = files.read(file)?.unwrap_or_default();
+    let json = serde_json::from_slice(&bytes).map_err(Error::decode(file))?;
+    NetworkList::from_list(json, bytes).map_err(|error| error.of(file))
+}
+
+fn read_single(files: &Files, file: &str) -> Result<(NetworkList, bool), Error> {
+    let bytes = files.read(file)?.unwrap_or_default();
+    NetworkList::parse(&bytes).map(|list| (list, false)).map_err(|error| error.of(file))
+}
+
+/// Names keys that would be a list's if lists were read as plugins' configurations are.
+fn warn_of_other_case(list: &Object) {
+    const KEYS: [&str; 7] =
+        ["name", "cniVersion", "cniVersions", "disableCheck", "disableGC", "loadOnlyInlinedPlugins", "plugins"];
+    for key in list.keys().filter(|key| !KEYS.contains(&key.as_str())) {
+        if let Some(meant) = KEYS.iter().find(|name| go_json::is_key_of(key, name)) {
+            tracing::warn!("`{key}` of a network configuration list is passed over: write `{meant}`");
+        }
+    }
 }
 
 fn load_plugins(files: &Files, folder: &str) -> Result<Vec<Object>, Error> {
@@ -234,6 +296,20 @@ mod tests {
             let list = json!({"name": "n", "cniVersion": version, "cniVersions": versions, "plugins": [{"type": "x"}]});
             assert_eq!(parse(list).ok().map(|list| list.version.as_str()), chosen, "{version} {versions}");
         }
+    }
+
+    #[test]
+    fn single_configurations_are_read_as_go_does_and_lists_by_the_very_names() {
+        let single = parse(json!({"Name": "n", "CNIVersion": "1.0.0", "TYPE": "x", "Capabilities": {"mac": true}})).unwrap();
+        assert_eq!((single.name.as_str(), single.version, kind(&single.plugins[0])), ("n", Version::V1_0_0, "x"));
+        let mut attachment = Attachment::new("c1", None, "");
+        attachment.capabilities.insert("mac".into(), json!("m"));
+        let request = single.request(&single.plugins[0], Some(&attachment), None);
+        assert_eq!((request.get("Capabilities"), &request["runtimeConfig"]), (None, &json!({"mac": "m"})));
+
+        let list = json!({"name": "n", "CNIVersion": "1.0.0", "disableGC": null, "cniVersions": null, "plugins": [{"Type": "x"}]});
+        assert_eq!(parse(list).unwrap().version, Version::V0_1_0);
+        assert_eq!(parse(json!({"name": "n", "Plugins": [{"type": "x"}]})).unwrap_err().code(), 7);
     }
 
     #[test]
@@ -280,15 +356,24 @@ mod tests {
         write("a/1.conf", json!({"type": "second"}));
         write("c/1.conf", json!({"type": "ignored"}));
         let files = Files::new(Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap());
+        let load = |name: &str, past_broken| NetworkList::load(&files, ".", name, past_broken);
         let kinds = |name: &str| {
-            let list = NetworkList::load(&files, ".", name).unwrap();
+            let list = load(name, false).unwrap();
             list.plugins.iter().map(|plugin| kind(plugin).to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(kinds("a"), ["first", "second", "third"]);
         assert_eq!(kinds("b"), ["json"]);
         assert_eq!(kinds("c"), ["inline"]);
-        assert_eq!(NetworkList::load(&files, ".", "b").unwrap().version, Version::V0_4_0);
-        assert_eq!(NetworkList::load(&files, ".", "d").unwrap_err().code(), 7);
+        assert_eq!(load("b", false).unwrap().version, Version::V0_4_0);
+        assert_eq!(load("d", false).unwrap_err().code(), 7);
+
+        // What is broken may be what is meant, except for DEL.
+        std::fs::write(folder.path().join("00-broken.conflist"), "{").unwrap();
+        write("01-broken.conf", json!({"name": "../x", "type": "x"}));
+        assert!(load("a", false).unwrap_err().to_string().contains("00-broken.conflist"));
+        assert_eq!(load("a", true).unwrap().plugins.len(), 3);
+        assert_eq!(load("b", true).unwrap().plugins.len(), 1);
+        assert!(load("d", true).unwrap_err().to_string().contains("00-broken.conflist"));
     }
 
     proptest! {

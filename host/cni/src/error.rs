@@ -107,6 +107,15 @@ impl Error {
         }
     }
 
+    /// Names the file that an error of configuration comes from.
+    pub(crate) fn of(self, file: &str) -> Self {
+        match self {
+            Error::Config(why) => Error::Config(format!("{file}: {why}")),
+            Error::Decode { what, why } => Error::Decode { what: format!("{file}: {what}"), why },
+            other => other,
+        }
+    }
+
     /// For `map_err` on what was done to a file.
     pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         move |source| Error::Io { doing: doing.into(), source }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output, Stdio};
 use std::thread;
 
+use knetsim_model::go_json;
 use serde_json::Value;
 
 use crate::config;
@@ -70,7 +71,7 @@ fn execute(mut process: Process, input: &[u8]) -> std::io::Result<Output> {
 }
 
 fn report(output: &Output) -> Report {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
+    go_json::from_slice(&output.stdout).unwrap_or_else(|_| {
         let text = |bytes| String::from_utf8_lossy(bytes).trim().chars().take(1000).collect::<String>();
         let words = [text(&output.stdout), text(&output.stderr)].into_iter().find(|text| !text.is_empty());
         Report {

@@ -84,12 +84,12 @@ async fn run_plugin(kind: &'static str) -> Result<(), Error> {
     }
     let command = Command::ALL.into_iter().find(|command| command.as_str() == asked);
     let command = command.ok_or_else(|| Error::Parameter(format!("unknown CNI_COMMAND `{asked}`")))?;
-    let mut attachment = read_environment(command)?;
+    let mut attachment = read_environment(kind, command)?;
     let config = read_config()?;
     require_version(command, config::version(&config)?)?;
 
     let host = host()?;
-    attachment.netns = open_namespace(command, &attachment.netns_path, &host.netns)?;
+    attachment.netns = open_namespace(kind, command, &attachment.netns_path, &host.netns)?;
     let plugins = Plugins::Executables(exec::folders(&env::var("CNI_PATH").unwrap_or_default()));
     let call = Call { host: &host, plugins: &plugins, command, attachment: &attachment, config: &config };
     match built_in(kind, call).await? {
@@ -99,7 +99,7 @@ async fn run_plugin(kind: &'static str) -> Result<(), Error> {
 }
 
 /// The parameters, all missing ones named at once.
-fn read_environment(command: Command) -> Result<Attachment, Error> {
+fn read_environment(kind: &str, command: Command) -> Result<Attachment, Error> {
     let needed: &[&str] = match command {
         Command::Add | Command::Check => &["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"],
         Command::Del => &["CNI_CONTAINERID", "CNI_IFNAME"],
@@ -115,7 +115,11 @@ fn read_environment(command: Command) -> Result<Attachment, Error> {
     }
     let mut attachment = Attachment::new(&value("CNI_CONTAINERID"), None, &value("CNI_NETNS"));
     attachment.ifname = value("CNI_IFNAME");
-    attachment.args = parse_args(&value("CNI_ARGS"))?;
+    attachment.args = match parse_args(&value("CNI_ARGS")) {
+        // DEL needs none of them, and loopback reads none.
+        Err(_) if command == Command::Del || kind == "loopback" => Vec::new(),
+        args => args?,
+    };
     attachment.validate()?;
     Ok(attachment)
 }
@@ -124,7 +128,7 @@ fn read_config() -> Result<Object, Error> {
     let mut bytes = Vec::new();
     io::stdin().take(LONGEST).read_to_end(&mut bytes).map_err(Error::io("read standard input"))?;
     let config: Object = serde_json::from_slice(&bytes).map_err(Error::decode("the network configuration"))?;
-    match config.get("name").and_then(Value::as_str) {
+    match config::text(&config, "name") {
         Some(name) if is_plain_name(name) => Ok(config),
         name => Err(Error::Config(format!("{:?} is not a network's name", name.unwrap_or_default()))),
     }
@@ -141,15 +145,16 @@ fn require_version(command: Command, version: Version) -> Result<(), Error> {
     if version < least { Err(Error::Version { config: config() }) } else { Ok(()) }
 }
 
-/// Opens the container's namespace. For DEL it may be gone; it must not be the plugin's own.
-fn open_namespace(command: Command, path: &str, own: &NetNs) -> Result<Option<NetNs>, Error> {
+/// Opens the container's namespace. It may be absent for DEL, and for plugins that don't enter it themselves;
+/// it must not be the plugin's own.
+fn open_namespace(kind: &str, command: Command, path: &str, own: &NetNs) -> Result<Option<NetNs>, Error> {
     if path.is_empty() {
         return Ok(None);
     }
     let namespace = match NetNs::open(Path::new(path)) {
         Ok(namespace) => namespace,
         // A file that is no namespace any more: it was unmounted.
-        Err(_) if command == Command::Del => return Ok(None),
+        Err(_) if command == Command::Del || ["host-local", "flannel"].contains(&kind) => return Ok(None),
         Err(error) => return Err(Error::UnknownContainer(format!("CNI_NETNS: {error}"))),
     };
     let overridden = env::var("CNI_NETNS_OVERRIDE").is_ok_and(|text| text == "1" || text.eq_ignore_ascii_case("true"));

@@ -9,9 +9,11 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use knetsim_model::go_json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::config;
 use crate::error::Error;
 use crate::version::Version;
 
@@ -51,7 +53,7 @@ pub struct Ip {
     /// With the prefix length of its subnet.
     pub address: IpNet,
     /// The subnet's gateway.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "config::address", skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpAddr>,
     /// Which of the interfaces bears it, counted from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,7 +66,7 @@ pub struct Route {
     /// Where to.
     pub dst: IpNet,
     /// The next hop; none is the gateway of the first address of that family.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "config::address", skip_serializing_if = "Option::is_none")]
     pub gw: Option<IpAddr>,
     /// The metric: the lowest wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,14 +156,12 @@ impl AddResult {
     /// Reads a result of any version, as its `cniVersion` says; `assumed` where it says none.
     pub fn from_json(json: &Value, assumed: Version) -> Result<Self, Error> {
         let what = || "the plugin's result".to_owned();
-        let version = match json.get("cniVersion").and_then(Value::as_str) {
-            Some(text) if !text.is_empty() => text.parse()?,
-            _ => assumed,
-        };
+        let text = json.as_object().and_then(|object| config::text(object, "cniVersion"));
+        let version = text.filter(|text| !text.is_empty()).map_or(Ok(assumed), str::parse)?;
         if version >= Version::V0_3_0 {
-            return AddResult::deserialize(json).map_err(Error::decode(what()));
+            return go_json::from_value(json).map_err(Error::decode(what()));
         }
-        let old = OldResult::deserialize(json).map_err(Error::decode(what()))?;
+        let old: OldResult = go_json::from_value(json).map_err(Error::decode(what()))?;
         let mut result = AddResult { dns: old.dns, ..AddResult::default() };
         for family in [old.ip4, old.ip6].into_iter().flatten() {
             result.ips.push(Ip { address: family.ip, gateway: family.gateway, interface: None });
@@ -182,7 +182,7 @@ struct OldResult {
 #[derive(Serialize, Deserialize)]
 struct Family {
     ip: IpNet,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "config::address", skip_serializing_if = "Option::is_none")]
     gateway: Option<IpAddr>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     routes: Vec<Route>,

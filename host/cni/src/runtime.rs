@@ -46,8 +46,25 @@ impl Runtime {
         self.network_in(CONFIGURATIONS, name)
     }
 
+    /// The network of that name that an attachment is to leave: from the node's `/etc/cni/net.d`, whatever other
+    /// files there are like, else as it was at ADD.
+    pub fn network_of(&self, name: &str, attachment: &Attachment) -> Result<NetworkList, Error> {
+        self.network_of_in(CONFIGURATIONS, name, attachment)
+    }
+
     pub(crate) fn network_in(&self, folder: &str, name: &str) -> Result<NetworkList, Error> {
-        NetworkList::load(&self.host.files, folder, name)
+        NetworkList::load(&self.host.files, folder, name, false)
+    }
+
+    pub(crate) fn network_of_in(
+        &self,
+        folder: &str,
+        name: &str,
+        attachment: &Attachment,
+    ) -> Result<NetworkList, Error> {
+        attachment.validate()?;
+        let loaded = NetworkList::load(&self.host.files, folder, name, true);
+        loaded.or_else(|error| cache::network(&self.host.files, name, attachment).ok_or(error))
     }
 
     /// ADD: connects a container to a network.

@@ -92,8 +92,9 @@ impl Emulator {
     /// CNI's DEL. The namespace goes as a whole, and its devices with it, at a hundredth of the price of each.
     async fn unplug(&self, node: &Node, reference: &ContainerRef) -> Result<(), knetsim_cni::Error> {
         let Role::Worker { cni, .. } = &node.role else { return Ok(()) };
-        let network = cni.network(node.plan.name.as_str())?;
-        cni.del(&network, &attachment(reference.name.as_str(), None)).await
+        let attachment = attachment(reference.name.as_str(), None);
+        let network = cni.network_of(node.plan.name.as_str(), &attachment)?;
+        cni.del(&network, &attachment).await
     }
 
     /// Other labels for a container that stays as it is.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 use serde::Deserialize;
+use knetsim_model::go_json;
 use serde_json::{Value, json};
 
 use super::{Call, Command};
@@ -19,8 +20,6 @@ struct Config {
     name: String,
     #[serde(default = "subnet_file")]
     subnet_file: String,
-    #[serde(default = "data_dir")]
-    data_dir: String,
     #[serde(default)]
     delegate: Object,
     #[serde(default)]
@@ -32,21 +31,23 @@ fn subnet_file() -> String {
     "/run/flannel/subnet.env".to_owned()
 }
 
-fn data_dir() -> String {
-    "/var/lib/cni/flannel".to_owned()
+/// Where the configurations for the other plugin are kept.
+fn data_dir(config: &Object) -> &str {
+    config::text(config, "dataDir").unwrap_or("/var/lib/cni/flannel")
 }
 
 pub(super) async fn run(call: Call<'_>) -> Result<Option<AddResult>, Error> {
-    let config: Config = config::typed(call.config)?;
-    let kept = format!("{}/{}", config.data_dir, call.attachment.container_id);
+    let kept = format!("{}/{}", data_dir(call.config), call.attachment.container_id);
+    let config = || config::typed::<Config>(call.config);
     match call.command {
-        Command::Add => add(call, config, &kept).await.map(Some),
+        Command::Add => add(call, config()?, &kept).await.map(Some),
+        // DEL takes what it can, whatever else the configuration says.
         Command::Del => del(call, &kept).await,
         Command::Check => check(call, &kept).await,
-        Command::Gc => gc(call, config).await,
+        Command::Gc => gc(call, config()?).await,
         Command::Status => {
             let unavailable = |error: Error| Error::Unavailable(format!("flannel has no subnet yet: {error}"));
-            let delegate = delegate(call, config).map_err(unavailable)?;
+            let delegate = delegate(call, config()?).map_err(unavailable)?;
             call.with_config(&delegate).run(config::kind(&delegate)).await
         }
     }
@@ -69,7 +70,15 @@ async fn add(call: Call<'_>, config: Config, kept: &str) -> Result<AddResult, Er
 }
 
 async fn del(call: Call<'_>, kept: &str) -> Result<Option<AddResult>, Error> {
-    let Some(delegate) = read_kept(&call.host.files, kept)? else { return Ok(None) };
+    let delegate = match read_kept(&call.host.files, kept) {
+        Ok(Some(delegate)) if !config::kind(&delegate).is_empty() => delegate,
+        Ok(None) => return Ok(None),
+        broken => {
+            let why = broken.err().map(|error| format!(": {error}")).unwrap_or_default();
+            tracing::warn!("{kept} is not what ADD wrote{why}; DEL takes what it finds without it");
+            delegate_for_del(call.config)
+        }
+    };
     call.with_config(&delegate).run(config::kind(&delegate)).await?;
     call.host.files.remove(kept)?;
     Ok(None)
@@ -78,7 +87,7 @@ async fn del(call: Call<'_>, kept: &str) -> Result<Option<AddResult>, Error> {
 async fn check(call: Call<'_>, kept: &str) -> Result<Option<AddResult>, Error> {
     let missing = || Error::Failed(format!("{kept}, which ADD writes, is missing"));
     let mut delegate = read_kept(&call.host.files, kept)?.ok_or_else(missing)?;
-    if let Some(previous) = call.config.get("prevResult") {
+    if let Some(previous) = go_json::field(call.config, "prevResult") {
         delegate.insert("prevResult".into(), previous.clone());
     }
     call.with_config(&delegate).run(config::kind(&delegate)).await
@@ -87,9 +96,10 @@ async fn check(call: Call<'_>, kept: &str) -> Result<Option<AddResult>, Error> {
 async fn gc(call: Call<'_>, config: Config) -> Result<Option<AddResult>, Error> {
     let valid = super::host_local::valid_attachments(call.config)?;
     let files = &call.host.files;
-    for id in files.list(&config.data_dir)? {
+    let data_dir = data_dir(call.config);
+    for id in files.list(data_dir)? {
         if !valid.iter().any(|attachment| attachment.container_id == id) {
-            files.remove(&format!("{}/{id}", config.data_dir))?;
+            files.remove(&format!("{data_dir}/{id}"))?;
         }
     }
     let mut delegate = delegate(call, config)?;
@@ -101,6 +111,22 @@ async fn gc(call: Call<'_>, config: Config) -> Result<Option<AddResult>, Error> 
 fn read_kept(files: &Files, kept: &str) -> Result<Option<Object>, Error> {
     let Some(bytes) = files.read(kept)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(Error::decode(kept))
+}
+
+/// What the other plugin needs to know to take away what it made, where the kept configuration is lost: not the
+/// subnet, which may be lost too.
+fn delegate_for_del(config: &Object) -> Object {
+    let mut delegate = config::object(config, "delegate").cloned().unwrap_or_default();
+    let mut ipam = config::object(config, "ipam").cloned().unwrap_or_default();
+    ipam.entry("type").or_insert(json!("host-local"));
+    for (key, value) in [("type", json!("bridge")), ("ipMasq", json!(true))] {
+        delegate.entry(key).or_insert(value);
+    }
+    delegate.insert("ipam".into(), Value::Object(ipam));
+    for key in ["name", "cniVersion", "runtimeConfig"] {
+        delegate.extend(go_json::field(config, key).map(|value| (key.to_owned(), value.clone())));
+    }
+    delegate
 }
 
 /// The configuration for the other plugin.
@@ -130,7 +156,7 @@ fn delegate(call: Call<'_>, config: Config) -> Result<Object, Error> {
         delegate.entry("isGateway").or_insert(json!(true));
     }
     delegate.insert("name".into(), json!(config.name));
-    let copied = [("cniVersion", call.config.get("cniVersion").cloned())];
+    let copied = [("cniVersion", go_json::field(call.config, "cniVersion").cloned())];
     let runtime_config = [("runtimeConfig", config.runtime_config.map(Value::Object))];
     for (key, value) in copied.into_iter().chain(runtime_config) {
         delegate.extend(value.map(|value| (key.to_owned(), value)));
@@ -176,8 +202,13 @@ impl FromStr for SubnetEnv {
                 missing.extend([key, key6]);
             }
             let net = |text: &str| text.parse::<IpNet>().map(|net| net.trunc()).map_err(|why| format!("{text}: {why}"));
-            let mut nets = texts.into_iter().map(net).collect::<Result<Vec<_>, _>>()?;
-            nets.dedup();
+            let mut nets = Vec::new();
+            for net in texts.into_iter().map(net) {
+                let net = net?;
+                if !nets.contains(&net) {
+                    nets.push(net);
+                }
+            }
             Ok(nets)
         };
         let networks = nets("FLANNEL_NETWORK", "FLANNEL_IPV6_NETWORK")?;

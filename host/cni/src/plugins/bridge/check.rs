@@ -24,6 +24,9 @@ pub(super) fn check(call: Call<'_>, config: &Config) -> Result<Option<AddResult>
     let seen = look_inside(inside, &call.attachment.ifname)?;
     let own = interface(&expected, &call.attachment.ifname, &call.attachment.netns_path)?;
     let container = seen.link(own)?;
+    if !container.up {
+        return Err(Error::Failed(format!("interface {} is down in the container", container.name)));
+    }
 
     let pair =
         expected.interfaces.iter().find(|interface| interface.sandbox.is_empty() && interface.name != bridge.name);

@@ -4,15 +4,17 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use knetsim_kernel::netlink::Mac;
+use knetsim_model::go_json;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::attachment::Attachment;
 use crate::config::{self, Object};
 use crate::error::Error;
+use crate::plugins::Command;
 use crate::result::{AddResult, Dns, Route};
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Config {
     pub(super) name: String,
@@ -78,9 +80,19 @@ const REFUSED: [(&str, &str); 8] = [
 ];
 
 impl Config {
-    pub(super) fn read(json: &Object, attachment: &Attachment) -> Result<Self, Error> {
+    /// What a command needs. DEL and GC take what they can: they read few fields, and pass over what ADD refuses.
+    pub(super) fn read(json: &Object, attachment: &Attachment, command: Command) -> Result<Self, Error> {
+        if matches!(command, Command::Del | Command::Gc) {
+            let ipam = config::object(json, "ipam").and_then(|ipam| config::text(ipam, "type"));
+            return Ok(Config {
+                name: config::text(json, "name").unwrap_or_default().to_owned(),
+                ip_masq: go_json::field(json, "ipMasq") == Some(&Value::Bool(true)),
+                ipam: Ipam { kind: ipam.unwrap_or_default().to_owned() },
+                ..Config::default()
+            });
+        }
         for (key, why) in REFUSED {
-            let value = json.get(key).unwrap_or(&Value::Null);
+            let value = go_json::field(json, key).unwrap_or(&Value::Null);
             let empty = [Value::Null, Value::Bool(false), Value::from(0), Value::Array(Vec::new())];
             if !empty.contains(value) && (key, value.as_str()) != ("ipMasqBackend", Some("nftables")) {
                 return Err(Error::Unsupported { key, value: value.to_string(), why });
@@ -155,7 +167,7 @@ mod tests {
     use super::*;
 
     fn read(json: Value) -> Result<Config, Error> {
-        Config::read(json.as_object().unwrap(), &Attachment::default())
+        Config::read(json.as_object().unwrap(), &Attachment::default(), Command::Add)
     }
 
     #[test]
@@ -188,7 +200,9 @@ mod tests {
                 ".{0,8}".prop_map(Value::from), Just(json!([])), Just(json!({"type": 1})), Just(json!({"cni": {"mac": "x"}})),
             ],
         ) {
-            let _ = read(json!({"name": "n", "type": "bridge", key: value}));
+            let json = json!({"name": "n", "type": "bridge", "ipam": {"type": "x"}, key: value});
+            let _ = read(json.clone());
+            Config::read(json.as_object().unwrap(), &Attachment::default(), Command::Del).unwrap();
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The devices of an attachment, in few requests: bridge, pair, addresses, routes, sysctls.
 
-use std::iter;
-
 use ipnet::IpNet;
 use knetsim_kernel::netlink::{Bridge, Ends, Mac, Netlink, Request, RouteSpec, Veth};
 use knetsim_kernel::{KernelError, NetNs, Visitor, sysctl};
@@ -21,8 +19,6 @@ pub(super) struct OwnBridge {
     index: u32,
     name: String,
     mac: String,
-    /// Whether a port was up before.
-    carrier: bool,
     /// Whether this call made it.
     made: bool,
 }
@@ -40,7 +36,7 @@ pub(super) fn ensure_bridge(host: &Host, config: &Config, gateways: &[IpNet]) ->
     };
     let link = found.ok_or_else(|| Error::Failed(format!("bridge {name} vanished")))?;
     let ensured = ensure_gateways(host, config, &link, gateways);
-    let bridge = OwnBridge { index: link.index, name: link.name, mac: link.mac, carrier: link.carrier, made };
+    let bridge = OwnBridge { index: link.index, name: link.name, mac: link.mac, made };
     if ensured.is_err() {
         bridge.undo(host);
     }
@@ -221,7 +217,10 @@ fn set_up_ends(
         if !result.ips.is_empty() {
             or_without(sysctl::write(&[(&dad, "0"), (&notify, "1")]));
         }
-        Netlink::here()?.apply(requests)
+        let inside = Netlink::here()?;
+        inside.apply(requests)?;
+        // Being asked, the kernel acts on the carrier: the interface is up, with its link-local address.
+        inside.link(&call.attachment.ifname).map(drop)
     };
     Ok(Visitor::run(visit)??)
 }
@@ -247,7 +246,9 @@ fn or_without(written: Result<(), KernelError>) {
 fn route_spec(route: &Route, result: &AddResult, device: u32) -> Result<RouteSpec, Error> {
     let unsupported =
         [("mtu", route.mtu), ("advmss", route.advmss), ("table", route.table), ("scope", route.scope.map(u32::from))];
-    if let Some((key, Some(value))) = unsupported.into_iter().find(|(_, value)| value.is_some()) {
+    // Go can't tell these from absent where they are 0.
+    let is_given = |(key, value): &(&str, Option<u32>)| value.is_some_and(|value| value > 0 || !["mtu", "advmss"].contains(key));
+    if let Some((key, Some(value))) = unsupported.into_iter().find(is_given) {
         let why = "routes have dst, gw and priority";
         return Err(Error::Unsupported { key, value: value.to_string(), why });
     }
@@ -259,9 +260,8 @@ fn route_spec(route: &Route, result: &AddResult, device: u32) -> Result<RouteSpe
 /// Waits until packets pass: before the kernel has acted on the carriers, those to and from the container
 /// are lost. The bridge's own carrier comes with its first port.
 async fn wait_for_port(netlink: &Netlink, pair: &Pair, bridge: &OwnBridge) -> Result<(), Error> {
-    for index in iter::once(pair.ends.index).chain((!bridge.carrier).then_some(bridge.index)) {
-        netlink.wait_running(index).await?;
-    }
+    netlink.wait_running(pair.ends.index).await?;
+    netlink.wait_running(bridge.index).await?;
     Ok(())
 }
 

@@ -18,6 +18,7 @@
 use super::{Call, Command};
 use crate::error::Error;
 use crate::result::AddResult;
+use crate::version::Version;
 
 mod check;
 mod config;
@@ -27,7 +28,7 @@ mod masquerade;
 use config::Config;
 
 pub(super) async fn run(call: Call<'_>) -> Result<Option<AddResult>, Error> {
-    let config = Config::read(call.config, call.attachment)?;
+    let config = Config::read(call.config, call.attachment, call.command)?;
     match call.command {
         Command::Add => add(call, &config).await.map(Some),
         Command::Del => del(call, &config).await,
@@ -52,6 +53,10 @@ async fn ipam(call: Call<'_>, config: &Config) -> Result<Option<AddResult>, Erro
 }
 
 async fn add(call: Call<'_>, config: &Config) -> Result<AddResult, Error> {
+    if config.ipam().is_none() && crate::config::version(call.config)? < Version::V0_3_0 {
+        let why = "CNI 0.2.0 and older have no result without an address: give the bridge an `ipam`";
+        return Err(Error::Config(why.to_owned()));
+    }
     // Addresses before devices: a full range is the likeliest failure, and then nothing was made.
     let mut result = match config.ipam() {
         Some(kind) => call.add(kind).await?,

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
+use knetsim_model::go_json;
+
 use super::{Call, Command};
 use crate::attachment::Attachment;
 use crate::config::{self, Object};
@@ -24,7 +26,6 @@ pub(crate) use store::Leases;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Config {
-    name: String,
     ipam: Ipam,
     #[serde(default)]
     runtime_config: RuntimeConfig,
@@ -35,12 +36,13 @@ struct Config {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Ipam {
-    #[serde(default = "data_dir")]
-    data_dir: String,
     /// These four: one range, in the older form.
     subnet: Option<IpNet>,
+    #[serde(default, deserialize_with = "config::address")]
     range_start: Option<IpAddr>,
+    #[serde(default, deserialize_with = "config::address")]
     range_end: Option<IpAddr>,
+    #[serde(default, deserialize_with = "config::address")]
     gateway: Option<IpAddr>,
     #[serde(default)]
     ranges: Vec<Vec<RangeConfig>>,
@@ -71,8 +73,11 @@ struct CniArgs {
     ips: Vec<IpAddr>,
 }
 
-fn data_dir() -> String {
-    "/var/lib/cni/networks".to_owned()
+/// The network's folder. Every command needs it, DEL and GC nothing else: they take what they can.
+fn folder(config: &Object) -> String {
+    let given = config::object(config, "ipam").and_then(|ipam| config::text(ipam, "dataDir"));
+    let data_dir = given.filter(|folder| !folder.is_empty()).unwrap_or("/var/lib/cni/networks");
+    format!("{data_dir}/{}", config::text(config, "name").unwrap_or_default())
 }
 
 /// Addresses that may be written with a prefix length.
@@ -83,7 +88,7 @@ fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpAddr>, 
 
 fn address(text: &str) -> Result<IpAddr, ipnet::AddrParseError> {
     match text.parse::<IpAddr>() {
-        Ok(address) => Ok(address),
+        Ok(address) => Ok(address.to_canonical()),
         Err(_) => text.parse::<IpNet>().map(|net| net.addr()),
     }
 }
@@ -97,12 +102,11 @@ struct Pool {
 }
 
 pub(super) async fn run(call: Call<'_>) -> Result<Option<AddResult>, Error> {
-    let config: Config = config::typed(call.config)?;
-    let folder = format!("{}/{}", config.ipam.data_dir, config.name);
-    let mut store = Store::open(&call.host.files, &call.host.leases, folder).await?;
+    let pool = || Pool::new(call, config::typed(call.config)?);
+    let mut store = Store::open(&call.host.files, &call.host.leases, folder(call.config)).await?;
     match call.command {
         Command::Add => {
-            let pool = Pool::new(call, config)?;
+            let pool = pool()?;
             let ips = pool.allocate(&mut store, call.attachment)?;
             Ok(Some(AddResult { ips, routes: pool.routes, dns: pool.dns, ..AddResult::default() }))
         }
@@ -112,7 +116,7 @@ pub(super) async fn run(call: Call<'_>) -> Result<Option<AddResult>, Error> {
         }
         Command::Check => Ok(None),
         Command::Gc => store.release_others(&valid_attachments(call.config)?).map(|()| None),
-        Command::Status => Pool::new(call, config)?.status(&store).map(|()| None),
+        Command::Status => pool()?.status(&store).map(|()| None),
     }
 }
 
@@ -126,9 +130,11 @@ impl Pool {
         if sets.is_empty() {
             return Err(Error::Config("host-local: no ranges of addresses in `ipam`".to_owned()));
         }
+        let version = config::version(call.config)?;
         let families = [true, false].map(|v4| sets.iter().filter(|set| set.is_ipv4() == v4).count());
-        if config::version(call.config)? < Version::V0_3_0 && families.iter().any(|count| *count > 1) {
-            return Err(Error::Config("CNI 0.2.0 and older know one address of each family".to_owned()));
+        if version < Version::V0_3_0 && families.iter().any(|count| *count > 1) {
+            let why = format!("CNI version {} does not support more than 1 address per family", version.as_str());
+            return Err(Error::Config(why));
         }
         for (index, set) in sets.iter().enumerate() {
             if let Some(other) = sets[index + 1..].iter().find(|other| set.overlaps(other)) {
@@ -209,10 +215,8 @@ pub(super) fn valid_attachments(config: &Object) -> Result<Vec<Attachment>, Erro
         container_id: String,
         ifname: String,
     }
-    let Some(json) = config.get("cni.dev/valid-attachments").filter(|json| !json.is_null()) else {
-        return Ok(Vec::new());
-    };
-    let valid = Vec::<Valid>::deserialize(json).map_err(Error::decode("cni.dev/valid-attachments"))?;
+    let Some(json) = go_json::field(config, "cni.dev/valid-attachments") else { return Ok(Vec::new()) };
+    let valid: Vec<Valid> = go_json::from_value(json).map_err(Error::decode("cni.dev/valid-attachments"))?;
     let attachment =
         |valid: Valid| Attachment { ifname: valid.ifname, ..Attachment::new(&valid.container_id, None, "") };
     Ok(valid.into_iter().map(attachment).collect())

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::config;
 use crate::error::Error;
 
 /// A range as configurations write it.
@@ -14,8 +15,11 @@ use crate::error::Error;
 #[serde(rename_all = "camelCase")]
 pub(super) struct RangeConfig {
     pub(super) subnet: IpNet,
+    #[serde(default, deserialize_with = "config::address")]
     pub(super) range_start: Option<IpAddr>,
+    #[serde(default, deserialize_with = "config::address")]
     pub(super) range_end: Option<IpAddr>,
+    #[serde(default, deserialize_with = "config::address")]
     pub(super) gateway: Option<IpAddr>,
 }
 

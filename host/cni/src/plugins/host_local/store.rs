@@ -1,11 +1,12 @@
-//! Who holds which address: a folder with a file per address, `<container id>\r\n<interface>` in it,
-//! the last address given out of each set of ranges, and a lock.
+//! Who holds which address: a folder with a file per address, `<container id>\r\n<interface>` in it, of old
+//! plugins the id alone, the last address given out of each set of ranges, and a lock.
 //! As containernetworking/plugins `host-local/backend/disk`: real plugins can share the folder.
 //!
 //! Invariant: whoever looks or changes holds the lock. What was read is kept as long as the folder has
 //! not changed since, so that an allocation costs the same whether ten or ten thousand are out.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -75,9 +76,18 @@ impl<'a> Store<'a> {
         format!("{}/last_reserved_ip.{set}", self.folder)
     }
 
+    /// How the files name the holder: by the id alone where none has the interface's name too.
+    fn holder_of<'b>(&self, attachment: &'b Attachment) -> Cow<'b, str> {
+        let holder = holder(attachment);
+        match self.holders.addresses.contains_key(&holder) {
+            true => holder.into(),
+            false => attachment.container_id.as_str().into(),
+        }
+    }
+
     /// The addresses that an attachment holds.
     pub(super) fn held_by(&self, attachment: &Attachment) -> &[IpAddr] {
-        self.holders.addresses.get(&holder(attachment)).map_or(&[], Vec::as_slice)
+        self.holders.addresses.get(self.holder_of(attachment).as_ref()).map_or(&[], Vec::as_slice)
     }
 
     /// The address given out last of that set of ranges; none where that is not known.
@@ -112,14 +122,14 @@ impl<'a> Store<'a> {
 
     /// Gives back all that an attachment has.
     pub(super) fn release_of(&mut self, attachment: &Attachment) -> Result<(), Error> {
-        self.release(&holder(attachment))
+        self.release(&self.holder_of(attachment))
     }
 
     /// Gives back all that nobody of these has. Goes on past errors; the first of them is the answer.
     pub(super) fn release_others(&mut self, valid: &[Attachment]) -> Result<(), Error> {
-        let valid: Vec<String> = valid.iter().map(holder).collect();
-        let stale: Vec<String> =
-            self.holders.addresses.keys().filter(|holder| !valid.contains(holder)).cloned().collect();
+        let valid: HashSet<Cow<'_, str>> = valid.iter().map(|attachment| self.holder_of(attachment)).collect();
+        let holders = self.holders.addresses.keys();
+        let stale: Vec<String> = holders.filter(|holder| !valid.contains(holder.as_str())).cloned().collect();
         let mut outcome = Ok(());
         for holder in stale {
             outcome = outcome.and(self.release(&holder));
