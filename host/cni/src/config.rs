@@ -225,7 +225,9 @@ pub(crate) fn object<'a>(config: &'a Object, name: &str) -> Option<&'a Object> {
 pub(crate) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
     match Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()) {
         None => Ok(None),
-        Some(text) => text.parse().map(|address: IpAddr| Some(address.to_canonical())).map_err(serde::de::Error::custom),
+        Some(text) => {
+            text.parse().map(|address: IpAddr| Some(address.to_canonical())).map_err(serde::de::Error::custom)
+        }
     }
 }
 
@@ -300,7 +302,8 @@ mod tests {
 
     #[test]
     fn single_configurations_are_read_as_go_does_and_lists_by_the_very_names() {
-        let single = parse(json!({"Name": "n", "CNIVersion": "1.0.0", "TYPE": "x", "Capabilities": {"mac": true}})).unwrap();
+        let single =
+            parse(json!({"Name": "n", "CNIVersion": "1.0.0", "TYPE": "x", "Capabilities": {"mac": true}})).unwrap();
         assert_eq!((single.name.as_str(), single.version, kind(&single.plugins[0])), ("n", Version::V1_0_0, "x"));
         let mut attachment = Attachment::new("c1", None, "");
         attachment.capabilities.insert("mac".into(), json!("m"));

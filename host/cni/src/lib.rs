@@ -16,6 +16,7 @@
 //! Invariant: what is left in the kernel and under `/run`, `/etc/cni` and `/var/lib/cni` of the node is
 //! what the plugins of containernetworking/plugins 1.9 and flannel-io/cni-plugin 1.9 leave, names and
 //! contents of files included, so that both kinds can take turns on one node.
+//! `tests/specs` holds the cases of their own tests as data; what is not done here stands in it with its reason.
 
 mod attachment;
 mod cache;

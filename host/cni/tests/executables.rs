@@ -192,5 +192,10 @@ fn cnitool_says_what_is_wrong() {
         write(&net_d.path().join("20-b.conflist"), "{");
         let (status, said) = cnitool(&["add", "c", netns], &[]);
         assert!(status == 1 && said.contains("20-b.conflist can't be decoded"), "{said}");
+        // It may be what is meant; DEL must not depend on it.
+        write(&net_d.path().join("40-d.conf"), r#"{"cniVersion": "1.1.0", "name": "d", "type": "bridge"}"#);
+        assert_eq!(cnitool(&["del", "d", netns], &[]), (0, String::new()));
+        let (status, said) = cnitool(&["del", "e", netns], &[]);
+        assert!(status == 1 && said.contains("20-b.conflist can't be decoded"), "{said}");
     });
 }

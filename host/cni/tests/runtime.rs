@@ -10,6 +10,7 @@ use std::time::Duration;
 use common::{Node, SUBNET_ENV, in_namespaces, inside, write};
 use knetsim_cni::{Attachment, Error, NetworkList};
 use knetsim_kernel::namespaces::{Spaces, enter_new};
+use knetsim_testing::run;
 use serde_json::{Value, json};
 
 /// The bridge plugin's configuration as the flannel plugin writes it, changed in some fields.
@@ -362,6 +363,40 @@ fn a_node_s_root_cannot_mislead_the_runtime() {
         let huge = |path: &std::path::Path| fs::File::create(path).unwrap().set_len(1 << 40).unwrap();
         assert_eq!(replaced("run/flannel/subnet.env", &huge).await.unwrap_err().code(), 5);
         assert_eq!(fs::read_to_string(&victim).unwrap(), SUBNET_ENV);
+    });
+}
+
+/// Whatever became of the files since ADD.
+#[test]
+fn a_container_can_always_leave() {
+    in_namespaces(async || {
+        let node = Node::new("n");
+        let list = node.runtime.network("n").unwrap();
+        let held =
+            || node.files().into_keys().filter(|path| path.contains("/11.10.") || path.contains("results/")).count();
+        let configuration = node.root.join("etc/cni/net.d/10-flannel.conflist");
+        let kept = node.root.join("var/lib/cni/flannel/c1");
+        type Change<'a> = &'a dyn Fn();
+        let changes: [(&str, Change<'_>); 4] = [
+            ("a broken file beside it", &|| write(&configuration.with_file_name("00-other.conflist"), "{")),
+            ("the kept configuration is emptied", &|| write(&kept, "")),
+            ("the network's own file is broken", &|| write(&configuration, "{")),
+            ("the network's own file is gone", &|| fs::remove_file(&configuration).unwrap()),
+        ];
+        for (what, change) in changes {
+            let container = node.container("c1");
+            node.runtime.add(&list, &container).await.unwrap();
+            assert_eq!(held(), 2, "{what}");
+            change();
+            let list = node.runtime.network_of("n", &container).unwrap_or_else(|error| panic!("{what}: {error}"));
+            node.runtime.del(&list, &container).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(held(), 0, "{what}");
+            assert_eq!(links("n-c1"), ["lo"], "{what}");
+            run(&["ip", "netns", "delete", "n-c1"]);
+        }
+        // Who was never there leaves nothing to look for.
+        let error = node.runtime.network_of("n", &Attachment::new("c2", None, "")).unwrap_err();
+        assert!(error.to_string().contains("00-other.conflist"), "{error}");
     });
 }
 

@@ -4,8 +4,8 @@
 use std::str::FromStr;
 
 use ipnet::IpNet;
-use serde::Deserialize;
 use knetsim_model::go_json;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Call, Command};
@@ -167,7 +167,7 @@ fn delegate(call: Call<'_>, config: Config) -> Result<Object, Error> {
 
 fn ipam(mut ipam: Object, env: &SubnetEnv) -> Result<Object, Error> {
     let mut routes = match ipam.remove("routes") {
-        None => Vec::new(),
+        None | Some(Value::Null) => Vec::new(),
         Some(Value::Array(routes)) => routes,
         Some(_) => return Err(Error::Config("`ipam.routes` must be a list".to_owned())),
     };

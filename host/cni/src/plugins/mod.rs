@@ -110,6 +110,9 @@ impl<'a> Call<'a> {
 pub(crate) const BUILT_IN: [&str; 4] = ["flannel", "bridge", "host-local", "loopback"];
 
 /// Does a call in this process.
+///
+/// DEL and GC read from the configuration only what they need, and each field by itself: what ADD would refuse is no
+/// reason to leave behind what it made.
 pub(crate) async fn built_in(kind: &str, call: Call<'_>) -> Result<Option<AddResult>, Error> {
     match kind {
         "flannel" => flannel::run(call).await,

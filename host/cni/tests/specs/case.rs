@@ -35,7 +35,7 @@ struct Case {
     /// One spec for each of these rows: `{key}` stands for the row's value anywhere in the case.
     #[serde(default)]
     each: Vec<Map<String, Value>>,
-    /// How many specs it is where it has neither versions nor rows.
+    /// How many specs it stands for, where that is not a spec for each version of each row.
     count: Option<usize>,
     /// What the collection's configuration lacks.
     #[serde(default)]
@@ -117,6 +117,11 @@ impl Collection {
         self.cases.iter().filter_map(|case| Some((case.left_out.as_deref()?, case.count()))).collect()
     }
 
+    /// How many specs the collection stands for.
+    pub(crate) fn count(&self) -> usize {
+        self.cases.iter().map(Case::count).sum()
+    }
+
     /// All that are run.
     pub(crate) fn specs(&self) -> Vec<Spec> {
         let run = self.cases.iter().filter(|case| case.left_out.is_none());
@@ -139,10 +144,11 @@ impl Collection {
                     config.insert("cniVersion".into(), version.clone().into());
                 }
                 let config = filled(&Value::Object(config), row).as_object().unwrap().clone();
-                let steps: Vec<Step> = serde_json::from_value(filled(steps, row))
-                    .unwrap_or_else(|error| panic!("{}: {error}", case.name));
+                let steps: Vec<Step> =
+                    serde_json::from_value(filled(steps, row)).unwrap_or_else(|error| panic!("{}: {error}", case.name));
                 let done = |step: &Step| {
-                    version.is_empty() || (&step.from <= version && step.until.as_ref().is_none_or(|last| version <= last))
+                    version.is_empty()
+                        || (&step.from <= version && step.until.as_ref().is_none_or(|last| version <= last))
                 };
                 let name = if case.each.is_empty() { case.name.clone() } else { format!("{} ({number})", case.name) };
                 specs.push(Spec {
@@ -155,7 +161,6 @@ impl Collection {
                 });
             }
         }
-        assert_eq!(specs.len(), case.count(), "{}", case.name);
         specs
     }
 }

@@ -137,8 +137,12 @@ impl Run<'_> {
             "CNI_IFNAME": "eth0", "CNI_PATH": self.place.plugins});
         environment.as_object_mut().unwrap().extend(step.environment.clone());
         let environment = self.place.fill(&environment);
-        let environment: Vec<(&str, &str)> =
-            environment.as_object().unwrap().iter().map(|(key, value)| (key.as_str(), value.as_str().unwrap())).collect();
+        let environment: Vec<(&str, &str)> = environment
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str().unwrap()))
+            .collect();
         let plugin = step.plugin.as_ref().unwrap_or(&self.spec.plugin);
         execute(&self.place.node, &self.place.plugins.join(plugin), &environment, &self.place.fill_input(&input))
     }
@@ -168,7 +172,8 @@ fn state(namespace: &str, asked: &Value) -> Value {
     };
     let addresses = |link: &Value, link_local: bool| {
         let infos = link["addr_info"].as_array().cloned().unwrap_or_default();
-        let texts = infos.iter().map(|info| format!("{}/{}", info["local"].as_str().unwrap_or_default(), info["prefixlen"]));
+        let texts =
+            infos.iter().map(|info| format!("{}/{}", info["local"].as_str().unwrap_or_default(), info["prefixlen"]));
         texts.filter(|text| text.starts_with("fe80:") == link_local).collect::<BTreeSet<String>>()
     };
     of_links("links", &Value::clone);
@@ -186,7 +191,8 @@ fn state(namespace: &str, asked: &Value) -> Value {
     if let Some(Value::Object(keys)) = asked.get("sysctls") {
         let read = |key: &String| fs::read_to_string(format!("/proc/sys/{key}")).unwrap_or_default().trim().to_owned();
         let netns = NetNs::open(&path_of(namespace)).unwrap();
-        let values = netns.run(|| keys.keys().map(|key| (key.clone(), json!(read(key)))).collect::<Map<_, _>>()).unwrap();
+        let values =
+            netns.run(|| keys.keys().map(|key| (key.clone(), json!(read(key)))).collect::<Map<_, _>>()).unwrap();
         found.insert("sysctls".into(), Value::Object(values));
     }
     if asked.get("masquerade").is_some() {

@@ -247,7 +247,8 @@ fn route_spec(route: &Route, result: &AddResult, device: u32) -> Result<RouteSpe
     let unsupported =
         [("mtu", route.mtu), ("advmss", route.advmss), ("table", route.table), ("scope", route.scope.map(u32::from))];
     // Go can't tell these from absent where they are 0.
-    let is_given = |(key, value): &(&str, Option<u32>)| value.is_some_and(|value| value > 0 || !["mtu", "advmss"].contains(key));
+    let is_given =
+        |(key, value): &(&str, Option<u32>)| value.is_some_and(|value| value > 0 || !["mtu", "advmss"].contains(key));
     if let Some((key, Some(value))) = unsupported.into_iter().find(is_given) {
         let why = "routes have dst, gw and priority";
         return Err(Error::Unsupported { key, value: value.to_string(), why });

@@ -1,6 +1,7 @@
 //! host-local: gives out addresses of ranges, kept in files on the node
 //! (containernetworking/plugins `host-local`).
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -158,42 +159,26 @@ impl Pool {
                 attachment.container_id
             )));
         }
-        let take = |(index, set)| self.take(store, attachment, index, set);
-        let taken: Result<Vec<Ip>, Error> = self.sets.iter().enumerate().map(take).collect();
-        let unmet = self.wanted.iter().find(|address| self.sets.iter().all(|set| set.range_of(**address).is_none()));
-        let taken = match unmet {
-            Some(address) => Err(Error::Failed(format!("the requested address {address} is in no range"))),
-            None => taken,
+        let mut wanted: BTreeSet<IpAddr> = self.wanted.iter().copied().collect();
+        let mut take = |(index, set): (usize, &RangeSet)| {
+            // One of each set: a second one that is asked for stays, and is an error.
+            let asked = self.wanted.iter().copied().find(|address| set.range_of(*address).is_some());
+            let asked = asked.filter(|address| wanted.remove(address));
+            take(store, attachment, index, set, asked)
+        };
+        let taken: Result<Vec<Ip>, Error> = self.sets.iter().enumerate().map(&mut take).collect();
+        let taken = match (wanted.first(), taken) {
+            (Some(address), Ok(_)) => {
+                let in_set = self.sets.iter().any(|set| set.range_of(*address).is_some());
+                let why = if in_set { "is of a set that another address is requested of" } else { "is in no range" };
+                Err(Error::Failed(format!("failed to allocate all requested IPs: {address} {why}")))
+            }
+            (_, taken) => taken,
         };
         if taken.is_err() {
             store.release_of(attachment)?;
         }
         taken
-    }
-
-    fn take(&self, store: &mut Store<'_>, attachment: &Attachment, index: usize, set: &RangeSet) -> Result<Ip, Error> {
-        let ip = |address, range: &ranges::Range| Ip {
-            address: range.with_prefix(address),
-            gateway: Some(range.gateway),
-            interface: None,
-        };
-        if let Some((address, range)) =
-            self.wanted.iter().find_map(|address| set.range_of(*address).map(|range| (*address, range)))
-        {
-            if address == range.gateway {
-                return Err(Error::Failed(format!("the requested address {address} is the subnet's gateway")));
-            }
-            return match store.reserve(attachment, address, index)? {
-                true => Ok(ip(address, range)),
-                false => Err(Error::Failed(format!("the requested address {address} is taken"))),
-            };
-        }
-        for (address, range) in set.candidates(store.last(index)) {
-            if store.reserve(attachment, address, index)? {
-                return Ok(ip(address, range));
-            }
-        }
-        Err(Error::Failed(format!("no address is free in {set}")))
     }
 
     /// Whether each set has an address left.
@@ -205,6 +190,36 @@ impl Pool {
             None => Ok(()),
         }
     }
+}
+
+/// Takes the address that is asked for, or the next one that is free.
+fn take(
+    store: &mut Store<'_>,
+    attachment: &Attachment,
+    index: usize,
+    set: &RangeSet,
+    asked: Option<IpAddr>,
+) -> Result<Ip, Error> {
+    let ip = |address, range: &ranges::Range| Ip {
+        address: range.with_prefix(address),
+        gateway: Some(range.gateway),
+        interface: None,
+    };
+    if let Some((address, range)) = asked.and_then(|address| Some((address, set.range_of(address)?))) {
+        if address == range.gateway {
+            return Err(Error::Failed(format!("the requested address {address} is the subnet's gateway")));
+        }
+        return match store.reserve(attachment, address, index)? {
+            true => Ok(ip(address, range)),
+            false => Err(Error::Failed(format!("the requested address {address} is taken"))),
+        };
+    }
+    for (address, range) in set.candidates(store.last(index)) {
+        if store.reserve(attachment, address, index)? {
+            return Ok(ip(address, range));
+        }
+    }
+    Err(Error::Failed(format!("no address is free in {set}")))
 }
 
 /// The attachments that GC must keep.
