@@ -198,11 +198,7 @@ pub(crate) fn kind(plugin: &Object) -> &str {
 
 /// The version that a plugin's configuration speaks.
 pub(crate) fn version(config: &Object) -> Result<Version, Error> {
-    match go_json::field(config, "cniVersion") {
-        None => Ok(Version::default()),
-        Some(Value::String(text)) => text.parse(),
-        Some(other) => Err(Error::Config(format!("cniVersion {other} is not a text"))),
-    }
+    text_of(config, "cniVersion")?.unwrap_or_default().parse()
 }
 
 /// A plugin's typed view of its configuration.
@@ -214,6 +210,15 @@ pub(crate) fn typed<'de, T: Deserialize<'de>>(config: &'de Object) -> Result<T, 
 /// would fail by a field that DEL does not need.
 pub(crate) fn text<'a>(config: &'a Object, name: &str) -> Option<&'a str> {
     go_json::field(config, name).and_then(Value::as_str)
+}
+
+/// A field of a plugin's configuration that is a text where it is there.
+pub(crate) fn text_of<'a>(config: &'a Object, name: &str) -> Result<Option<&'a str>, Error> {
+    match go_json::field(config, name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(Error::Config(format!("{name} {other} is not a text"))),
+    }
 }
 
 /// A field of a plugin's configuration where it is an object.

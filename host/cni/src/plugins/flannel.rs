@@ -32,12 +32,12 @@ fn subnet_file() -> String {
 }
 
 /// Where the configurations for the other plugin are kept.
-fn data_dir(config: &Object) -> &str {
-    config::text(config, "dataDir").unwrap_or("/var/lib/cni/flannel")
+fn data_dir(config: &Object) -> Result<&str, Error> {
+    Ok(config::text_of(config, "dataDir")?.unwrap_or("/var/lib/cni/flannel"))
 }
 
 pub(super) async fn run(call: Call<'_>) -> Result<Option<AddResult>, Error> {
-    let kept = format!("{}/{}", data_dir(call.config), call.attachment.container_id);
+    let kept = format!("{}/{}", data_dir(call.config)?, call.attachment.container_id);
     let config = || config::typed::<Config>(call.config);
     match call.command {
         Command::Add => add(call, config()?, &kept).await.map(Some),
@@ -96,7 +96,7 @@ async fn check(call: Call<'_>, kept: &str) -> Result<Option<AddResult>, Error> {
 async fn gc(call: Call<'_>, config: Config) -> Result<Option<AddResult>, Error> {
     let valid = super::host_local::valid_attachments(call.config)?;
     let files = &call.host.files;
-    let data_dir = data_dir(call.config);
+    let data_dir = data_dir(call.config)?;
     for id in files.list(data_dir)? {
         if !valid.iter().any(|attachment| attachment.container_id == id) {
             files.remove(&format!("{data_dir}/{id}"))?;

@@ -75,10 +75,10 @@ struct CniArgs {
 }
 
 /// The network's folder. Every command needs it, DEL and GC nothing else: they take what they can.
-fn folder(config: &Object) -> String {
-    let given = config::object(config, "ipam").and_then(|ipam| config::text(ipam, "dataDir"));
+fn folder(config: &Object) -> Result<String, Error> {
+    let given = config::object(config, "ipam").map_or(Ok(None), |ipam| config::text_of(ipam, "dataDir"))?;
     let data_dir = given.filter(|folder| !folder.is_empty()).unwrap_or("/var/lib/cni/networks");
-    format!("{data_dir}/{}", config::text(config, "name").unwrap_or_default())
+    Ok(format!("{data_dir}/{}", config::text(config, "name").unwrap_or_default()))
 }
 
 /// Addresses that may be written with a prefix length.
@@ -104,7 +104,7 @@ struct Pool {
 
 pub(super) async fn run(call: Call<'_>) -> Result<Option<AddResult>, Error> {
     let pool = || Pool::new(call, config::typed(call.config)?);
-    let mut store = Store::open(&call.host.files, &call.host.leases, folder(call.config)).await?;
+    let mut store = Store::open(&call.host.files, &call.host.leases, folder(call.config)?).await?;
     match call.command {
         Command::Add => {
             let pool = pool()?;
