@@ -71,8 +71,8 @@ impl Attachment {
 
     /// The value of a key of CNI_ARGS, the last of several; none where it is empty.
     pub(crate) fn arg(&self, key: &str) -> Option<&str> {
-        let values = self.args.iter().filter(|(name, _)| name == key).map(|(_, value)| value.as_str());
-        values.last().filter(|value| !value.is_empty())
+        let mut values = self.args.iter().filter(|(name, _)| name == key).map(|(_, value)| value.as_str());
+        values.next_back().filter(|value| !value.is_empty())
     }
 }
 
