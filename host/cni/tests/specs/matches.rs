@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// Values that were met under a name, to be met again.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Met(BTreeMap<String, Value>);
 
 impl Met {

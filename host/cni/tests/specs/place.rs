@@ -5,6 +5,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use knetsim_kernel::NetNs;
 use knetsim_testing::run as succeed;
@@ -84,14 +85,32 @@ impl Run<'_> {
             self.call(command, step)?;
         }
         for (what, expected) in step.find.iter().flatten() {
-            let expected = self.place.fill(expected);
-            let found = match what.as_str() {
-                "files" => files(&expected),
-                place => state(self.place.namespace_of(place), &expected),
-            };
-            self.met.check(what, &expected, &found)?;
+            self.find(what, &self.place.fill(expected))?;
         }
         Ok(())
+    }
+
+    /// Looks once: when our plugin has answered, the kernel has acted. After a real plugin it may take a moment.
+    fn find(&mut self, what: &str, expected: &Value) -> Result<(), String> {
+        let until = Instant::now() + if self.is_real() { Duration::from_secs(5) } else { Duration::ZERO };
+        loop {
+            let found = match what {
+                "files" => files(expected),
+                place => state(self.place.namespace_of(place), expected),
+            };
+            let mut met = self.met.clone();
+            match met.check(what, expected, &found) {
+                Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(10)),
+                checked => {
+                    self.met = met;
+                    return checked;
+                }
+            }
+        }
+    }
+
+    fn is_real(&self) -> bool {
+        self.place.plugins == Path::new(crate::REAL)
     }
 
     fn call(&mut self, command: &str, step: &Step) -> Result<(), String> {
@@ -101,7 +120,7 @@ impl Run<'_> {
         match &step.error {
             Some(_) if output.status.success() => return Err(format!("it succeeds: {words}")),
             // Codes and messages are each plugin's own; most codes of the real ones are 999.
-            Some(expected) if self.place.plugins != Path::new(crate::REAL) => {
+            Some(expected) if !self.is_real() => {
                 let message = answer["msg"].as_str().unwrap_or_default();
                 if answer["code"] != expected.code || !message.contains(&expected.word) {
                     return Err(format!("not error {} with `{}`: {words}", expected.code, expected.word));
