@@ -8,7 +8,7 @@ use anyhow::Context;
 use knetsim_lab::{Grant, Manifest};
 use knetsim_model::{Code, Failure};
 
-use crate::{lab_file, output};
+use crate::{lab_file, output, terminal};
 
 /// What was said on the command line.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ pub(crate) fn decide(manifest: &Manifest, said: &Said<'_>) -> anyhow::Result<BTr
     let given = |grant: &&Grant| said.allow.contains(grant) || said.deny.contains(grant);
     let open: BTreeSet<_> = manifest.grants.keys().filter(|grant| !given(grant)).copied().collect();
     let mut granted: BTreeSet<_> = said.allow.iter().copied().collect();
-    output::say(format_args!("{}", lab_file::describe(manifest).trim_end()));
+    output::say(format_args!("{}", lab_file::describe(manifest, terminal::columns()).trim_end()));
     if open.is_empty() || said.yes {
         granted.extend(open);
     } else if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {

@@ -14,6 +14,15 @@ pub(crate) fn size() -> (u16, u16) {
     }
 }
 
+/// Columns of the terminal that messages go to; 80 where they go to none.
+pub(crate) fn columns() -> usize {
+    tcgetwinsize(std::io::stderr())
+        .map(|size| usize::from(size.ws_col))
+        .ok()
+        .filter(|columns| *columns > 0)
+        .unwrap_or(80)
+}
+
 /// Whether a person types and reads here.
 pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()

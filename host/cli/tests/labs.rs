@@ -73,7 +73,7 @@ fn nothing_is_granted_unasked() {
     let lab = home.lab(&hello(0), ASKS);
     let ran = home.run_lab(&lab, &[]);
     assert_eq!((ran.status, ran.out.as_str()), (125, ""));
-    for words in ["asker 1.0.0 asks for", "observe", "because: to look around", "--yes", "--allow GRANT"] {
+    for words in ["asker 1.0.0 asks for", "observe", "because | to look around", "--yes", "--allow GRANT"] {
         assert!(ran.err.contains(words), "{words}: {}", ran.err);
     }
     for arguments in [&["--yes"][..], &["--allow", "observe"], &["--deny", "observe"]] {

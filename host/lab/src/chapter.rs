@@ -27,6 +27,8 @@ const CHECK: Duration = Duration::from_secs(30);
 const KEPT: usize = 4 << 10;
 /// The most that is missing, and the longest words for it.
 const MISSING: (usize, usize) = (20, 500);
+/// The longest error in its own words.
+const ERROR: usize = 2000;
 
 /// A chapter in a sandbox.
 pub struct Chapter {
@@ -138,8 +140,12 @@ impl Chapter {
         match (&asked.question, call.await?) {
             (None, _) => Ok(None),
             (Some(kind), answer) => {
-                let answer = kind.canonical(&answer.unwrap_or_default());
-                answer.map(Some).map_err(|wrong| Failure::invalid(format!("{doing}: {wrong}")))
+                let answer = answer.unwrap_or_default();
+                let invalid = |wrong: String| Failure::invalid(format!("{doing}: {wrong}"));
+                if let Some(flaw) = untrusted::flaw(&answer) {
+                    return Err(invalid(format!("its answer, {flaw}")));
+                }
+                kind.canonical(&answer).map(Some).map_err(invalid)
             }
         }
     }
@@ -242,7 +248,7 @@ impl Call<'_> {
         tracing::debug!("{doing}: {written}");
         done.map_err(|failure| {
             // Where it ended by its own mistake, that is the last that it wrote.
-            let said = if failure.code == Code::Failed { written.trim_end() } else { "" };
+            let said = if failure.code == Code::Failed { untrusted::words(&written) } else { String::new() };
             let said = if said.is_empty() { String::new() } else { format!("; it had written: {said}") };
             lab.named(Failure::new(failure.code, format!("{doing}: {}{said}", failure.message)))
         })
@@ -254,13 +260,18 @@ fn failure(error: types::Error) -> Failure {
     let codes =
         [Code::Denied, Code::Limit, Code::NotFound, Code::Exists, Code::Invalid, Code::Unavailable, Code::Timeout];
     let code = codes.into_iter().find(|code| code.as_str() == error.code).unwrap_or(Code::Failed);
-    Failure::new(code, untrusted::text(&error.message))
+    Failure::new(code, words(&error.message, ERROR))
 }
 
 /// What is missing, as it can be shown.
 fn missing(what: Vec<String>) -> Vec<String> {
     let (most, length) = MISSING;
-    what.iter().take(most).map(|words| untrusted::text(&words.chars().take(length).collect::<String>())).collect()
+    what.iter().take(most).map(|said| words(said, length)).collect()
+}
+
+/// What a chapter says within a line of ours, cut.
+fn words(said: &str, length: usize) -> String {
+    untrusted::words(&said.chars().take(length).collect::<String>())
 }
 
 /// The end of what a call wrote to its output and error.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use knetsim_model::untrusted::is_plain;
+use knetsim_model::untrusted;
 use serde::Deserialize;
 
 use crate::error::{LabError, Result};
@@ -10,7 +10,7 @@ use crate::grants::Grant;
 use crate::limits::Limit;
 
 /// The name of a lab that carries no manifest.
-const UNNAMED: &str = "unnamed";
+pub(crate) const UNNAMED: &str = "unnamed";
 
 /// What a lab says of itself.
 ///
@@ -30,7 +30,7 @@ pub struct Manifest {
     pub name: String,
     /// As its author counts: at most 32 letters, digits, `.`, `-` and `+`.
     pub version: String,
-    /// What it asks for, and why.
+    /// What it asks for, and why, in one line of plain words.
     pub grants: BTreeMap<Grant, String>,
     /// Limits that differ from ours.
     pub limits: BTreeMap<Limit, u64>,
@@ -60,9 +60,12 @@ impl Manifest {
     /// It is no TOML, or a name, reason or limit is not as it should be.
     pub fn parse(text: &str) -> Result<Self> {
         let bad = |what: String| LabError::Manifest(what);
-        let file: File = toml::from_str(text).map_err(|error| bad(error.to_string().trim_end().to_owned()))?;
+        let file: File = toml::from_str(text).map_err(|error| bad(untrusted::text(error.to_string().trim_end())))?;
         if !is_name(&file.name) {
             return Err(bad(format!("name: 1 to 63 lower case letters, digits and `-`, not {:?}", file.name)));
+        }
+        if file.name == UNNAMED {
+            return Err(bad(format!("name: `{UNNAMED}` is that of labs without a manifest")));
         }
         if !is_version(&file.version) {
             return Err(bad(format!("version: such as `0.1.0`, not {:?}", file.version)));
@@ -70,9 +73,7 @@ impl Manifest {
         let mut grants = BTreeMap::new();
         for (name, reason) in file.grants {
             let grant: Grant = name.parse().map_err(|error| bad(format!("[grants]: {error}")))?;
-            if !is_reason(&reason) {
-                return Err(bad(format!("[grants] {grant}: give a reason of one line, at most 200 letters")));
-            }
+            let reason = self::reason(&reason).map_err(|wrong| bad(format!("[grants] {grant}: {wrong}")))?;
             grants.insert(grant, reason);
         }
         let mut limits = BTreeMap::new();
@@ -94,8 +95,15 @@ fn is_version(version: &str) -> bool {
     (1..=32).contains(&version.len()) && version.bytes().all(inner)
 }
 
-/// A person reads it on a terminal before they decide: one line, nothing that moves the cursor.
-fn is_reason(reason: &str) -> bool {
-    let words = reason.trim();
-    !words.is_empty() && reason.chars().count() <= 200 && reason.chars().all(is_plain)
+/// A person reads it on a terminal before they decide: words in one line, with one space between two, and nothing that
+/// hides or moves the cursor.
+fn reason(given: &str) -> std::result::Result<String, String> {
+    let is_line = given.chars().count() <= 200 && !given.contains(['\n', '\t']);
+    if !is_line || !given.chars().any(char::is_alphanumeric) {
+        return Err("give a reason of one line, at most 200 letters".to_owned());
+    }
+    match untrusted::flaw(given) {
+        Some(flaw) => Err(format!("its reason: {flaw}")),
+        None => Ok(untrusted::words(given)),
+    }
 }

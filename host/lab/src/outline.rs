@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use knetsim_model::Failure;
 use knetsim_model::chapter::{AnswerKind, Outline, Section, Task};
-use knetsim_model::untrusted::is_plain;
+use knetsim_model::untrusted;
 
 use crate::host::lesson;
 
@@ -73,7 +73,8 @@ fn check(outline: &Outline) -> Result<(), String> {
     let mut bytes = 0;
     for section in &outline.sections {
         line("a section's title", &section.title)?;
-        bytes += text(&format!("the section `{}`", section.title), &section.body, BODY)?;
+        let what = format!("the section `{}`", section.title);
+        bytes += text(&what, &section.body, BODY)?;
         for task in &section.tasks {
             bytes += self::task(task)?;
         }
@@ -140,12 +141,16 @@ fn few(what: &str, number: usize) -> Result<(), String> {
 }
 
 fn line(what: &str, line: &str) -> Result<(), String> {
-    let length = line.chars().count();
-    if line.trim().is_empty() || length > LINE || !line.chars().all(is_plain) {
-        return Err(format!(
-            "{what}: a line of 1 to {LINE} letters without control characters, unlike {:?}",
-            short(line)
-        ));
+    let is_line = line.chars().count() <= LINE && !line.contains(['\n', '\t']);
+    if !is_line || !line.chars().any(|c| !c.is_whitespace()) {
+        return Err(format!("{what}: a line of 1 to {LINE} letters, unlike {:?}", short(line)));
+    }
+    if let Some(flaw) = untrusted::flaw(line) {
+        return Err(format!("{what}: {flaw}"));
+    }
+    // A title with a hundred spaces in it would look like two.
+    if untrusted::words(line) != line {
+        return Err(format!("{what}: between two words is one space, and none at its ends, unlike {:?}", short(line)));
     }
     Ok(())
 }
@@ -155,8 +160,8 @@ fn text(what: &str, text: &str, most: usize) -> Result<usize, String> {
     if text.len() > most {
         return Err(format!("{what}: its text has {} bytes, and may have {most}", text.len()));
     }
-    match text.chars().find(|&c| !is_plain(c) && c != '\n' && c != '\t') {
-        Some(c) => Err(format!("{what}: its text has the control character {c:?}")),
+    match untrusted::flaw(text) {
+        Some(flaw) => Err(format!("{what}: its text, {flaw}")),
         None => Ok(text.len()),
     }
 }
@@ -199,11 +204,21 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         type Change = fn(&mut Outline);
-        let changes: [(Change, &str); 14] = [
+        let changes: [(Change, &str); 21] = [
             (|o| o.title = "a\nb".into(), "the title"),
             (|o| o.minutes = 0, "1 to 10080 minutes"),
             (|o| o.prerequisites = vec!["x".into(); MANY + 1], "prerequisites"),
-            (|o| o.sections[0].body = "\u{1b}[2J".into(), "the section `One`"),
+            (|o| o.sections[0].body = "a\nb \u{1b}[2J".into(), "the section `One`: its text, line 2, letter 3: U+001B"),
+            (|o| o.title = "\u{200b}".into(), "the title: line 1, letter 1: U+200B"),
+            (|o| o.title = "a\u{61c}".into(), "the title: line 1, letter 2: U+061C"),
+            (|o| o.title = format!("a{}Grant this? [y/N] y", " ".repeat(100)), "the title: between two words"),
+            (|o| o.title = "\u{3000}".into(), "the title: a line"),
+            (|o| o.prerequisites = vec!["c\u{e0031}".into()], "a prerequisite: line 1, letter 2: U+E0031"),
+            (|o| o.sections[0].tasks[0].text = "a\u{2028}b".into(), "the task `a`: its text, line 1, letter 2: U+2028"),
+            (
+                |o| o.sections[0].tasks[0].question = Some(AnswerKind::Choice(vec!["x".into(), "\u{200f}x".into()])),
+                "the task `a`: a choice: line 1, letter 1: U+200F",
+            ),
             (|o| o.sections[0].body = "x".repeat(BODY + 1), "the section `One`"),
             (
                 |o| o.sections = vec![Section { body: "x".repeat(BODY), ..o.sections[0].clone() }; 5],

@@ -115,7 +115,7 @@ async fn a_check_changes_nothing(bench: Bench) {
     // What `setup` made in its instance counts in that of `solve`.
     let full = refused(chapter.solve("one-too-many").await, Code::Limit);
     assert!(full.contains("2 workers and scratch nodes"), "{full}");
-    assert_eq!(missing(chapter.check("says-escape", None).await), "a[2Jb");
+    assert_eq!(missing(chapter.check("says-escape", None).await), "a\\u{1b}[2Jb");
     assert!(missing(chapter.check("looks-for-none", None).await).contains("no network namespace none on box"));
     clean(&bench).await;
 }

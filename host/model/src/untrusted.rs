@@ -5,6 +5,18 @@
 //!   shown is removed. Line ends and tabs stay.
 //! * **Words** within a line of ours, such as a name, a title or a reason ([`escaped`], [`words`]): it is shown as an
 //!   escape, so that two different names never look alike and none looks empty.
+//!
+//! Where words can be refused instead, because their author is there to mend them, [`flaw`] finds the first letter that
+//! would not be shown as it is. Joiners (U+200C, U+200D) are among those: a terminal shows a picture that is joined of
+//! several as these several, or miscounts its columns.
+
+use std::fmt;
+
+use unicode_width::UnicodeWidthChar;
+
+/// The most marks on one letter: no language needs more, and a pile of them covers the lines above and below
+/// (Unicode Technical Standard 39, section 5.4).
+const MARKS: u8 = 4;
 
 /// Whether a terminal shows a character and does nothing else about it: it is no control character, no line or
 /// paragraph separator, doesn't reorder text, and can be seen (or is a space).
@@ -24,22 +36,81 @@ fn is_hidden(c: char) -> bool {
         | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Output of several lines, without what is not plain but line ends and tabs.
-pub fn text(output: &str) -> String {
-    output.chars().filter(|&c| stays(c)).collect()
+/// A character that is not shown as it is, and where it stands in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// Its line, from 1.
+    pub line: usize,
+    /// Which character of that line it is, from 1.
+    pub letter: usize,
+    /// The character.
+    pub character: char,
 }
 
-fn stays(c: char) -> bool {
-    is_plain(c) || c == '\n' || c == '\t'
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Flaw { line, letter, character } = self;
+        write!(f, "line {line}, letter {letter}: U+{:04X} is not shown as it is", u32::from(*character))
+    }
+}
+
+/// The first character that [`text`] would remove: one that is not plain, or a mark without a letter to stand on, or
+/// one mark too many on it.
+pub fn flaw(text: &str) -> Option<Flaw> {
+    text.split('\n').zip(1..).find_map(|(words, line)| {
+        let mut shown = Shown::default();
+        let at = words.chars().position(|c| !shown.takes(c))?;
+        words.chars().nth(at).map(|character| Flaw { line, letter: at + 1, character })
+    })
+}
+
+/// Output of several lines, without what is not plain but line ends and tabs.
+pub fn text(output: &str) -> String {
+    let mut shown = Shown::default();
+    output.chars().filter(|&c| shown.takes(c)).collect()
+}
+
+/// What was shown up to here of some output.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shown {
+    /// How many more marks the last letter bears.
+    marks: u8,
+}
+
+impl Shown {
+    /// Whether a character comes to be shown behind that.
+    fn takes(&mut self, c: char) -> bool {
+        if c == '\n' || c == '\t' {
+            self.marks = 0;
+            return true;
+        }
+        if !is_plain(c) {
+            return false;
+        }
+        if c.width() == Some(0) {
+            let fits = self.marks > 0;
+            self.marks = self.marks.saturating_sub(1);
+            return fits;
+        }
+        self.marks = if c.is_whitespace() { 0 } else { MARKS };
+        true
+    }
 }
 
 /// A name, in one line: what is not plain is shown as `\n`, `\t`, `\r` or `\u{1b}`. A plain name stays as it is.
 pub fn escaped(name: &str) -> String {
-    let mut shown = String::with_capacity(name.len());
+    let mut text = String::with_capacity(name.len());
+    let mut shown = Shown::default();
     for c in name.chars() {
-        if is_plain(c) { shown.push(c) } else { shown.extend(c.escape_default()) }
+        if c != '\n' && c != '\t' && shown.takes(c) {
+            text.push(c);
+        } else {
+            text.extend(c.escape_default());
+            // A mark behind it would stand on the escape.
+            shown = Shown::default();
+        }
     }
-    shown
+    text
 }
 
 /// A sentence, such as a reason, in one line: [`escaped`], with one space for each run of spaces of any kind, and
@@ -61,6 +132,7 @@ pub fn words(sentence: &str) -> String {
 pub struct Cleaner {
     /// The beginning of a character, at most three bytes, whose end has not come yet.
     partial: Vec<u8>,
+    shown: Shown,
 }
 
 impl Cleaner {
@@ -70,7 +142,7 @@ impl Cleaner {
         bytes.extend_from_slice(input);
         let mut seen = 0;
         for chunk in bytes.utf8_chunks() {
-            for c in chunk.valid().chars().filter(|&c| stays(c)) {
+            for c in chunk.valid().chars().filter(|&c| self.shown.takes(c)) {
                 out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
             }
             let bad = chunk.invalid();
@@ -79,6 +151,7 @@ impl Cleaner {
             if cut && seen == bytes.len() {
                 self.partial = bad.to_vec();
             } else if !bad.is_empty() {
+                self.shown.takes(char::REPLACEMENT_CHARACTER);
                 out.extend_from_slice("\u{fffd}".as_bytes());
             }
         }
@@ -130,19 +203,35 @@ mod tests {
         assert_eq!(hidden.chars().find(|&c| is_plain(c)), None);
     }
 
+    #[test]
+    fn marks_stand_on_letters_and_not_in_piles() {
+        let many = format!("a{}b", "\u{301}".repeat(9));
+        assert_eq!(text(&many), format!("a{}b", "\u{301}".repeat(4)));
+        assert_eq!(text("\u{fe0f}\u{301} \u{301}x"), " x");
+        assert_eq!(escaped("\u{fe0f}a\u{301}"), "\\u{fe0f}a\u{301}");
+        let flaws = |text: &str| flaw(text).map(|flaw| flaw.to_string()).unwrap_or_default();
+        assert_eq!(flaws("Tiếng Việt, שָׁלוֹם, हिन्दी, 각\n\tà́ ⚠\u{fe0f} 1\u{fe0f}\u{20e3}"), "");
+        assert_eq!(flaws("one\ntwo\u{202e}"), "line 2, letter 4: U+202E is not shown as it is");
+        assert_eq!(flaws(&many), "line 1, letter 6: U+0301 is not shown as it is");
+        assert_eq!(flaws("a \u{301}"), "line 1, letter 3: U+0301 is not shown as it is");
+        assert_eq!(flaws("\u{1f469}\u{200d}\u{1f4bb}"), "line 1, letter 2: U+200D is not shown as it is");
+    }
+
     proptest! {
         #[test]
         fn a_stream_is_cleaned_alike_wherever_it_is_cut(bytes: Vec<u8>, cut: prop::sample::Index) {
             let cut = cut.index(bytes.len() + 1);
             let whole = cleaned(&[&bytes]);
             prop_assert_eq!(&whole, &cleaned(&[&bytes[..cut], &bytes[cut..]]));
-            prop_assert!(whole.chars().all(stays));
+            prop_assert!(whole.chars().all(|c| is_plain(c) || c == '\n' || c == '\t'));
+            prop_assert_eq!(flaw(&whole), None);
             prop_assert_eq!(&text(&whole), &whole);
         }
 
         #[test]
         fn words_are_plain(sentence: String) {
             prop_assert!(escaped(&sentence).chars().all(is_plain));
+            prop_assert_eq!(flaw(&escaped(&sentence)), None);
             let shown = words(&sentence);
             prop_assert!(shown.chars().all(is_plain) && !shown.contains("  ") && shown.trim_matches(' ') == shown);
             prop_assert_eq!(&words(&shown), &shown);

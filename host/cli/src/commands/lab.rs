@@ -7,11 +7,11 @@ use anyhow::Context;
 use clap::ValueEnum;
 use knetsim_lab::Manifest;
 use knetsim_lab::package::{self, Inspection, Template};
-use knetsim_model::Failure;
+use knetsim_model::{Failure, untrusted};
 use serde_json::json;
 
 use crate::trial::{self, Trial};
-use crate::{chapters, lab_file, output};
+use crate::{chapters, lab_file, output, terminal};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -153,13 +153,13 @@ fn create(folder: &Path, chapter: bool, sdk: Option<PathBuf>) -> anyhow::Result<
 fn table(found: &Inspection) -> String {
     let mut text = String::new();
     match &found.manifest {
-        Some(manifest) => text += &lab_file::describe(manifest),
+        Some(manifest) => text += &lab_file::describe(manifest, usize::from(terminal::size().1)),
         None => text += "no manifest: it asks for nothing\n",
     }
     let _ = writeln!(text, "{}, {} bytes, sha256 {}", found.kind.as_str(), found.size, found.sha256);
     for (title, names) in [("imports", &found.imports), ("exports", &found.exports)] {
         let _ = writeln!(text, "{title}:{}", if names.is_empty() { " nothing" } else { "" });
-        names.iter().for_each(|name| text += &format!("  {name}\n"));
+        names.iter().for_each(|name| text += &format!("  {}\n", untrusted::escaped(name)));
     }
     text
 }

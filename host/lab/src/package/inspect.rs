@@ -1,9 +1,8 @@
 //! `knetsim lab inspect`: what a file says of itself, without running or compiling it.
 
-use sha2::{Digest, Sha256};
 use wasmparser::{Parser, Payload};
 
-use super::{MAX_MANIFEST, SECTION, binary, hex, section};
+use super::{MAX_MANIFEST, SECTION, binary, digest, section};
 use crate::error::{LabError, Result};
 use crate::manifest::Manifest;
 
@@ -46,6 +45,13 @@ pub struct Inspection {
     pub exports: Vec<String>,
 }
 
+impl Inspection {
+    /// Whether it teaches: a chapter exports `lesson`, a script `main`.
+    pub fn is_chapter(&self) -> bool {
+        self.exports.iter().any(|name| name.starts_with("knetsim:lab/lesson"))
+    }
+}
+
 /// Reads a lab's file.
 ///
 /// # Errors
@@ -59,7 +65,7 @@ pub fn inspect(lab: &[u8]) -> Result<Inspection> {
     };
     let manifest = section(&binary, SECTION, MAX_MANIFEST)?.map(|text| Manifest::parse(&text)).transpose()?;
     let (imports, exports) = interface(&binary).map_err(|error| LabError::NotALab(error.to_string()))?;
-    Ok(Inspection { kind, size: lab.len(), sha256: hex(&Sha256::digest(lab)), manifest, imports, exports })
+    Ok(Inspection { kind, size: lab.len(), sha256: digest(lab), manifest, imports, exports })
 }
 
 /// Imports and exports of the outermost component or module.

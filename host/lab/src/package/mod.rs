@@ -10,6 +10,7 @@ mod trials;
 
 use std::borrow::Cow;
 
+use sha2::{Digest, Sha256};
 use wasm_encoder::{CustomSection, Encode, Section};
 use wasmparser::{Parser, Payload};
 
@@ -108,6 +109,11 @@ fn section(binary: &[u8], name: &str, most: usize) -> Result<Option<String>> {
         Ok(text) => Ok(Some(text.to_owned())),
         Err(error) => Err(LabError::Manifest(error.to_string())),
     }
+}
+
+/// SHA-256 of a lab's bytes, in hexadecimal.
+pub fn digest(lab: &[u8]) -> String {
+    hex(&Sha256::digest(lab))
 }
 
 /// Bytes in hexadecimal.

@@ -50,6 +50,36 @@ fn only_the_outermost_section_counts() {
 }
 
 #[test]
+fn reasons_are_words_that_can_be_seen() {
+    let manifest = |reason: &str| {
+        Manifest::parse(&format!("name = \"x\"\nversion = \"1\"\n[grants]\nprobe = {}", toml::Value::from(reason)))
+    };
+    for (reason, words) in [
+        ("\u{200b}", "reason of one line"),
+        ("a\u{61c}", "letter 2: U+061C"),
+        ("a\u{200f}b", "letter 2: U+200F"),
+        ("a b\u{2028}c", "letter 4: U+2028"),
+        ("\u{e0041}a", "letter 1: U+E0041"),
+        ("a\u{202e}", "letter 2: U+202E"),
+        ("a\u{2066}", "letter 2: U+2066"),
+        ("a\u{feff}", "letter 2: U+FEFF"),
+        ("a\u{200d}", "letter 2: U+200D"),
+        ("\u{fe0f}a", "letter 1: U+FE0F"),
+        ("a\u{301}\u{301}\u{301}\u{301}\u{301}", "letter 6: U+0301"),
+        ("a\u{1b}[2J", "letter 2: U+001B"),
+        ("\u{2800}\u{3164}", "reason of one line"),
+        ("a\nb", "reason of one line"),
+    ] {
+        let error = manifest(reason).unwrap_err().to_string();
+        assert!(error.contains("[grants] probe") && error.contains(words), "{error}");
+    }
+    let spaced = manifest(&format!("looks{}Grant this? [y/N] y\u{a0}\u{3000}", " ".repeat(100))).unwrap();
+    assert_eq!(spaced.grants[&Grant::Probe], "looks Grant this? [y/N] y");
+    let error = Manifest::parse("name = \"\u{1b}[31m\u{202e}\" x").unwrap_err().to_string();
+    assert_eq!(knetsim_model::untrusted::flaw(&error), None, "{error:?}");
+}
+
+#[test]
 fn bad_manifests_are_refused_in_words() {
     let with = |more: &str| format!("name = \"x\"\nversion = \"1\"\n{more}");
     for (toml, words) in [

@@ -15,6 +15,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use knetsim_model::untrusted;
+
 use super::{append, binary, section};
 use crate::error::{LabError, Result};
 
@@ -52,6 +54,13 @@ pub(super) fn embed(lab: &mut Vec<u8>, dir: &Path) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         read => read.map_err(|source| LabError::File { doing: "read", path: folder.clone(), source })?,
     };
+    for (task, files) in &trials {
+        for (name, text) in files {
+            if let Some(flaw) = untrusted::flaw(text) {
+                return Err(LabError::Build(format!("{}: {flaw}", folder.join(task).join(name).display())));
+            }
+        }
+    }
     let text = serde_json::to_string(&trials).map_err(|error| LabError::Build(error.to_string()))?;
     if text.len() > MOST {
         return Err(LabError::Build(format!("the files in {} are longer than {MOST} bytes", folder.display())));
@@ -100,5 +109,11 @@ mod tests {
         let names: Vec<_> = trials["make"].keys().map(String::as_str).collect();
         assert_eq!(names, ["near-miss.sh", "second-2.sh", "wrong.txt"]);
         assert_eq!(trials["make"]["near-miss.sh"], "true\n");
+        fs::write(task.join("second-2.sh"), "true\n: \u{200b}").unwrap();
+        let refused = embed(&mut lab, dir.path()).unwrap_err().to_string();
+        assert!(
+            refused.ends_with("tasks/make/second-2.sh: line 2, letter 3: U+200B is not shown as it is"),
+            "{refused}"
+        );
     }
 }
