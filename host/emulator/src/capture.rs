@@ -16,7 +16,7 @@ use std::time::Duration;
 use knetsim_kernel::packets::PacketSocket;
 use knetsim_kernel::{KernelError, NetNs};
 use knetsim_model::packet::{Filter, Packet};
-use knetsim_model::{Code, Failure, InterfaceRef, chain};
+use knetsim_model::{CaptureName, Code, Failure, InterfaceRef, chain};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -30,8 +30,6 @@ const MAX_CAPTURES: usize = 32;
 const PACKETS: RangeInclusive<usize> = 1..=1000;
 /// How many bytes of each.
 const BYTES: RangeInclusive<usize> = 64..=2048;
-/// The longest name to keep one by, in bytes.
-const MAX_NAME: usize = 64;
 /// How many packets are taken off before others get their turn.
 const BATCH: usize = 64;
 /// How many batches one read takes off at most: more than the socket holds.
@@ -128,7 +126,7 @@ struct Progress {
 /// All captures of a sandbox.
 pub(crate) struct Captures {
     slots: Arc<Semaphore>,
-    kept: Mutex<BTreeMap<String, Capture>>,
+    kept: Mutex<BTreeMap<CaptureName, Capture>>,
     running: Mutex<Vec<Weak<Shared>>>,
 }
 
@@ -179,27 +177,21 @@ impl Emulator {
     }
 
     /// Lets a capture go on until the sandbox ends, or until another is kept by this name.
-    ///
-    /// # Errors
-    /// The name is empty or too long.
-    pub fn keep_capture(&self, name: &str, capture: &Capture) -> Result<(), Failure> {
-        check_name(name)?;
+    pub fn keep_capture(&self, name: CaptureName, capture: &Capture) {
         capture.0.shared.named.store(true, Ordering::Relaxed);
-        lock(&self.inner.captures.kept).insert(name.to_owned(), capture.clone());
-        Ok(())
+        lock(&self.inner.captures.kept).insert(name, capture.clone());
     }
 
     /// The capture that was kept by that name.
     ///
     /// # Errors
-    /// There is none, or it is no name.
-    pub fn kept_capture(&self, name: &str) -> Result<Capture, Failure> {
-        check_name(name)?;
+    /// There is none.
+    pub fn kept_capture(&self, name: &CaptureName) -> Result<Capture, Failure> {
         let kept = lock(&self.inner.captures.kept);
         kept.get(name).cloned().ok_or_else(|| {
-            let names: Vec<_> = kept.keys().map(String::as_str).collect();
+            let names: Vec<_> = kept.keys().map(CaptureName::as_str).collect();
             let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            Failure::not_found(format!("no capture is kept as {name:?}; there are: {there}"))
+            Failure::not_found(format!("no capture is kept as `{name}`; there are: {there}"))
         })
     }
 }
@@ -330,13 +322,6 @@ async fn follow(shared: Arc<Shared>, socket: Arc<PacketSocket>) {
         }
     };
     shared.end(why);
-}
-
-fn check_name(name: &str) -> Result<(), Failure> {
-    match name.len() {
-        1..=MAX_NAME => Ok(()),
-        _ => Err(Failure::invalid(format!("a capture is kept by a name of 1 to {MAX_NAME} bytes"))),
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -13,8 +13,8 @@ use cap_std::fs::Dir;
 use knetsim_kernel::KernelError;
 use knetsim_kernel::monitor::{Monitor, NameMonitor};
 use knetsim_kernel::netns::NetNs;
-use knetsim_model::chain;
 use knetsim_model::observe::{Change, HistoryEntry};
+use knetsim_model::{chain, untrusted};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -52,7 +52,9 @@ impl History {
         self.began_at
     }
 
-    pub(crate) fn push(&self, place: &str, change: Change) {
+    /// Takes note of a change; whatever somebody named so that it can't be shown is escaped.
+    pub(crate) fn push(&self, place: &str, Change { subject, verb, detail }: Change) {
+        let change = Change { subject, verb, detail: untrusted::escaped(&detail) };
         let at_ms = self.began.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
         let mut kept = self.kept();
         if kept.entries.len() == KEPT {
@@ -163,6 +165,14 @@ fn stopped(error: &KernelError) -> Change {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_can_t_be_shown_are_escaped() {
+        let history = History::new();
+        let change = Change { subject: "namespace".into(), verb: "new".into(), detail: "a\n\u{1b}[31m\u{200b}".into() };
+        history.push("box", change);
+        assert_eq!(history.entries()[0].change.detail, "a\\n\\u{1b}[31m\\u{200b}");
+    }
 
     #[test]
     fn the_oldest_go_and_are_counted() {

@@ -1,5 +1,5 @@
 //! Observations: asked of the kernel, of a daemon, or of a file at the moment of the call, never of
-//! our own bookkeeping.
+//! our own bookkeeping. Names come with what is not plain in them escaped, as [`knetsim_model::untrusted`] does it.
 
 use knetsim_kernel::netlink::Netlink;
 use knetsim_kernel::netns::NetNs;
@@ -8,7 +8,7 @@ use knetsim_kernel::{KernelError, files, nft, sockets};
 use knetsim_model::observe::{
     Address, EtcdKey, FdbEntry, HistoryEntry, Link, NamedNamespace, Neighbour, Process, Route, Socket,
 };
-use knetsim_model::{ClusterName, Code, ContainerName, Failure, NodeName, Target};
+use knetsim_model::{ClusterName, Code, ContainerName, Failure, NodeName, Target, untrusted};
 
 use crate::Emulator;
 
@@ -25,7 +25,11 @@ impl Emulator {
     /// # Errors
     /// There is no such target, or the kernel refused.
     pub async fn links(&self, target: &Target) -> Result<Vec<Link>, Failure> {
-        self.ask(target, "links", Netlink::links).await
+        let mut links = self.ask(target, "links", Netlink::links).await?;
+        for link in &mut links {
+            shown([&mut link.name, &mut link.kind].into_iter().chain(&mut link.master));
+        }
+        Ok(links)
     }
 
     /// `ip address`.
@@ -33,7 +37,9 @@ impl Emulator {
     /// # Errors
     /// As [`Emulator::links`].
     pub async fn addresses(&self, target: &Target) -> Result<Vec<Address>, Failure> {
-        self.ask(target, "addresses", Netlink::addresses).await
+        let mut addresses = self.ask(target, "addresses", Netlink::addresses).await?;
+        shown(addresses.iter_mut().map(|address| &mut address.interface));
+        Ok(addresses)
     }
 
     /// `ip route show table all`.
@@ -41,7 +47,9 @@ impl Emulator {
     /// # Errors
     /// As [`Emulator::links`].
     pub async fn routes(&self, target: &Target) -> Result<Vec<Route>, Failure> {
-        self.ask(target, "routes", Netlink::routes).await
+        let mut routes = self.ask(target, "routes", Netlink::routes).await?;
+        shown(routes.iter_mut().filter_map(|route| route.interface.as_mut()));
+        Ok(routes)
     }
 
     /// `ip neighbour`.
@@ -49,7 +57,9 @@ impl Emulator {
     /// # Errors
     /// As [`Emulator::links`].
     pub async fn neighbours(&self, target: &Target) -> Result<Vec<Neighbour>, Failure> {
-        self.ask(target, "neighbours", Netlink::neighbours).await
+        let mut neighbours = self.ask(target, "neighbours", Netlink::neighbours).await?;
+        shown(neighbours.iter_mut().map(|neighbour| &mut neighbour.interface));
+        Ok(neighbours)
     }
 
     /// `bridge fdb`.
@@ -57,7 +67,11 @@ impl Emulator {
     /// # Errors
     /// As [`Emulator::links`].
     pub async fn fdb(&self, target: &Target) -> Result<Vec<FdbEntry>, Failure> {
-        self.ask(target, "fdb", Netlink::fdb).await
+        let mut entries = self.ask(target, "fdb", Netlink::fdb).await?;
+        for entry in &mut entries {
+            shown([&mut entry.interface].into_iter().chain(&mut entry.master));
+        }
+        Ok(entries)
     }
 
     /// `nft -j list ruleset`.
@@ -95,7 +109,9 @@ impl Emulator {
             Target::Base => Within::All,
             _ => Within::Network(self.namespace(target)?.inode()),
         };
-        self.blocking(target, "processes", move || processes::list(within, PID_DEPTH)).await
+        let mut processes = self.blocking(target, "processes", move || processes::list(within, PID_DEPTH)).await?;
+        shown(processes.iter_mut().flat_map(|process| &mut process.command));
+        Ok(processes)
     }
 
     /// `ip netns list`: the named namespaces of a node, containers' and those made by hand.
@@ -115,6 +131,7 @@ impl Emulator {
             let container = name.cluster().zip(namespace.name.parse::<ContainerName>().ok());
             let container = container.and_then(|key| state.containers.get(&key));
             namespace.container = container.is_some_and(|container| container.namespace.inode() == namespace.inode);
+            shown([&mut namespace.name]);
         }
         Ok(named)
     }
@@ -154,7 +171,7 @@ impl Emulator {
             for entry in node.place.files.read_dir(inside)?.take(MAX_NAMES + 1) {
                 let entry = entry?;
                 let end = if entry.file_type()?.is_dir() { "/" } else { "" };
-                names.push(format!("{}{end}", entry.file_name().to_string_lossy()));
+                names.push(format!("{}{end}", untrusted::escaped(&entry.file_name().to_string_lossy())));
             }
             names.sort();
             match names.len() <= MAX_NAMES {
@@ -216,6 +233,15 @@ impl Emulator {
         let done = tokio::task::spawn_blocking(work).await;
         let done = done.map_err(|error| Failure::failed(format!("{target}: {what}"), &error))?;
         done.map_err(|error| refused(target, what, &error))
+    }
+}
+
+/// Shows names as they are read: the kernel lets people name things by whatever moves a cursor or can't be seen.
+fn shown<'a>(names: impl IntoIterator<Item = &'a mut String>) {
+    for name in names {
+        if untrusted::flaw(name).is_some() || name.contains(['\n', '\t']) {
+            *name = untrusted::escaped(name);
+        }
     }
 }
 

@@ -26,7 +26,8 @@ pub mod untrusted;
 pub use error::{Code, Failure, advice, chain};
 pub use event::Event;
 pub use names::{
-    ClusterName, ConnectorName, ConnectorRef, ContainerName, ContainerRef, IngressName, IngressRef, InterfaceRef,
-    LinkName, LinkRef, ListenerName, ListenerRef, NodeName, ServiceName, ServiceRef, Target, TokenName, TokenRef,
+    CaptureName, ClusterName, ConnectorName, ConnectorRef, ContainerName, ContainerRef, IngressName, IngressRef,
+    InterfaceRef, LinkName, LinkRef, ListenerName, ListenerRef, NodeName, ServiceName, ServiceRef, Target, TokenName,
+    TokenRef,
 };
 pub use operation::{Operation, Owner};

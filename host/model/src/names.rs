@@ -13,6 +13,11 @@
 //! | service, whole | cluster, `.`, service | `C0.web` |
 //! | ingress, token, link, listener, connector | as a service | `C1.backend` |
 //! | interface | node, container or switch, `:`, interface | `C0w1:flannel.100` |
+//! | capture that is kept, key of what a chapter remembers | as a container | `wire` |
+//! | network namespace made by hand, whole | node, `/`, at most 255 bytes of plain characters | `box/myns` |
+//!
+//! Clusters and scratch nodes have none of the [`RESERVED`] names. What the kernel lets people name otherwise (a
+//! namespace, an interface, a process) is escaped when it is read: see [`crate::untrusted`].
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,11 +26,13 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::untrusted;
+
 /// A name that has not the form of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{given}` is not {kind}: {rule}")]
 pub struct BadName {
-    /// The text as it was given.
+    /// The text as it was given: its beginning, what is not plain escaped.
     pub given: String,
     /// What it should have named, with its article.
     pub kind: &'static str,
@@ -34,7 +41,7 @@ pub struct BadName {
 }
 
 fn bad(given: &str, kind: &'static str, rule: &'static str) -> BadName {
-    BadName { given: given.chars().take(80).collect(), kind, rule }
+    BadName { given: untrusted::escaped(&given.chars().take(80).collect::<String>()), kind, rule }
 }
 
 /// Splits `C0w12` into `C0`, `w`, `12`: a stem, one of `kinds`, and digits.
@@ -57,7 +64,7 @@ pub struct ClusterName(String);
 
 impl ClusterName {
     const KIND: &str = "a cluster's name";
-    const RULE: &str = "at most 8 letters and digits, a letter first, and no ending such as `w1`, `e1` or `s0`";
+    const RULE: &str = "at most 8 letters and digits, a letter first, no ending such as `w1`, `e1` or `s0`, and no word of knetsim's own such as `base`";
 
     /// The `number`th worker, counted from 1: `C0w1`.
     pub fn worker(&self, number: u32) -> NodeName {
@@ -83,10 +90,90 @@ impl FromStr for ClusterName {
             && chars.all(|c| c.is_ascii_alphanumeric())
             && text.len() <= 8
             && split_numbered(text, "wes").is_none()
-            && text != TOP_SWITCH;
+            && !RESERVED.contains(&text);
         ok.then(|| ClusterName(text.to_owned())).ok_or_else(|| bad(text, Self::KIND, Self::RULE))
     }
 }
+
+/// Words that stand for something else where a node or a cluster can be named: places, knetsim's verbs, what is typed
+/// at its console, kinds of objects, and what the kernel and `ip` call so.
+pub const RESERVED: &[&str] = &[
+    // Places.
+    BASE,
+    TOP_SWITCH,
+    "host",
+    "localhost",
+    "node",
+    "nodes",
+    "none",
+    "any",
+    // The kernel's and `ip`'s.
+    "all",
+    "default",
+    "lo",
+    // Verbs.
+    "capture",
+    "completion",
+    "console",
+    "create",
+    "delete",
+    "doctor",
+    "down",
+    "exec",
+    "flannel",
+    "get",
+    "help",
+    "inspect",
+    "lab",
+    "learn",
+    "link",
+    "logs",
+    "ls",
+    "repair",
+    "router",
+    "run",
+    "schema",
+    "serve",
+    "shell",
+    "up",
+    "validate",
+    // The console's.
+    "dump",
+    "exit",
+    "iperf",
+    "links",
+    "net",
+    "pingall",
+    "py",
+    "quit",
+    "sh",
+    "source",
+    // Kinds, and short forms of them.
+    "cluster",
+    "clusters",
+    "connector",
+    "connectors",
+    "container",
+    "containers",
+    "etcd",
+    "file",
+    "ing",
+    "ingress",
+    "ingresses",
+    "listener",
+    "listeners",
+    "scratch",
+    "service",
+    "services",
+    "site",
+    "sites",
+    "svc",
+    "token",
+    "tokens",
+    "user",
+    "worker",
+    "workers",
+];
 
 /// The bridge above all clusters.
 pub const TOP_SWITCH: &str = "t0";
@@ -136,7 +223,7 @@ impl PartialOrd for NodeName {
 
 impl NodeName {
     const KIND: &str = "a node's name";
-    const RULE: &str = "a worker is `<cluster>w<number>`, an etcd node `<cluster>e1` or `<cluster>e2`, a scratch node at most 15 letters, digits and `-`, a letter first";
+    const RULE: &str = "a worker is `<cluster>w<number>`, an etcd node `<cluster>e1` or `<cluster>e2`, a scratch node at most 15 letters, digits and `-`, a letter first, and no word of knetsim's own such as `base`";
 
     /// What the name says that the node is.
     pub fn kind(&self) -> NodeKind {
@@ -182,7 +269,7 @@ impl FromStr for NodeName {
         let ok = chars.next().is_some_and(|c| c.is_ascii_alphabetic())
             && chars.all(|c| c.is_ascii_alphanumeric() || c == '-')
             && text.len() <= 15
-            && !["lo", "all", "default", TOP_SWITCH].contains(&text);
+            && !RESERVED.contains(&text);
         ok.then(|| NodeName(text.to_owned())).ok_or_else(wrong)
     }
 }
@@ -203,6 +290,18 @@ impl FromStr for ContainerName {
         let ok =
             (1..=63).contains(&text.len()) && text.chars().all(inner) && !text.starts_with('-') && !text.ends_with('-');
         ok.then(|| ContainerName(text.to_owned())).ok_or_else(|| bad(text, Self::KIND, Self::RULE))
+    }
+}
+
+/// The name by which a capture is kept: `wire`. As a container's.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CaptureName(String);
+
+impl FromStr for CaptureName {
+    type Err = BadName;
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let ok = text.parse::<ContainerName>().is_ok();
+        ok.then(|| CaptureName(text.to_owned())).ok_or_else(|| bad(text, "a capture's name", ContainerName::RULE))
     }
 }
 
@@ -257,6 +356,7 @@ macro_rules! text_serde {
 text_form!(ClusterName, "^[A-Za-z][A-Za-z0-9]{0,7}$");
 text_form!(NodeName, "^[A-Za-z][A-Za-z0-9-]{0,14}$");
 text_form!(ContainerName, "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$");
+text_form!(CaptureName, "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$");
 
 /// A container by its whole name: `C0w1.c1` with its node, or `C0.c1` wherever it runs.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -386,8 +486,9 @@ impl FromStr for Target {
             return Ok(Target::Base);
         }
         if let Some((node, name)) = text.split_once('/') {
-            const RULE: &str = "at most 255 bytes without `/`, and neither `.` nor `..`";
-            let ok = (1..=255).contains(&name.len()) && !name.contains('/') && name != "." && name != "..";
+            const RULE: &str = "at most 255 bytes of characters that can be seen, no `/`, and neither `.` nor `..`";
+            let plain = !name.contains(['/', '\n', '\t']) && untrusted::flaw(name).is_none();
+            let ok = (1..=255).contains(&name.len()) && plain && name != "." && name != "..";
             let named = ok.then(|| name.to_owned()).ok_or_else(|| bad(name, "a namespace's name", RULE))?;
             return Ok(Target::Named(node.parse()?, named));
         }
@@ -479,6 +580,26 @@ mod tests {
         }
         for text in ["C0w1", "C0w1:", ":eth0", "C0w1:a/b", "C0w1:sixteen-letters-"] {
             assert!(text.parse::<InterfaceRef>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn one_rule_holds_for_all_that_is_named() {
+        for text in ["\u{1b}[31m", "a\nb", "a\u{200b}", "a\u{202e}b", "e\u{301}\u{301}\u{301}\u{301}\u{301}", ""] {
+            assert!(text.parse::<CaptureName>().is_err() && text.parse::<NodeName>().is_err(), "{text:?}");
+            assert!(format!("box/{text}").parse::<Target>().is_err(), "{text:?}");
+            assert!(format!("box:{text}").parse::<InterfaceRef>().is_err(), "{text:?}");
+            let error = format!("C0.{text}").parse::<IngressRef>().unwrap_err().to_string();
+            assert!(untrusted::flaw(&error).is_none() && !error.contains('\n'), "{error:?}");
+        }
+        assert!("wire".parse::<CaptureName>().is_ok() && "box/my ns".parse::<Target>().is_ok());
+    }
+
+    #[test]
+    fn words_with_another_meaning_are_no_names() {
+        for word in RESERVED {
+            assert!(word.parse::<NodeName>().is_err() && word.parse::<ClusterName>().is_err(), "{word}");
+            assert!(!matches!(word.parse::<Target>(), Ok(Target::Node(_))), "{word}");
         }
     }
 

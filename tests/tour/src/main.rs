@@ -14,6 +14,7 @@ fn main() -> Result<()> {
     scratch_nodes(&lab)?;
     commands(&lab)?;
     background(&lab)?;
+    names_that_can_not_be_shown(&lab)?;
     namespaces_by_hand(&lab)?;
     clusters_and_workers(&lab)?;
     let (near, far) = containers(&lab)?;
@@ -41,7 +42,9 @@ fn scratch_nodes(lab: &Lab) -> Result<()> {
     assert_eq!(code(lab.create_scratch("box")), Code::Exists);
     assert_eq!(code(lab.scratch("other")), Code::NotFound);
     assert_eq!(code(lab.worker("box")), Code::Invalid);
-    assert_eq!(code(lab.create_scratch("no name")), Code::Invalid);
+    for name in ["no name", "base", "host", "t0", "exec", "nodes", "a\u{1b}[31m"] {
+        assert_eq!(code(lab.create_scratch(name)), Code::Invalid, "{name:?}");
+    }
     Ok(())
 }
 
@@ -88,6 +91,38 @@ fn background(lab: &Lab) -> Result<()> {
         Err(error) if error.code() == Code::Limit => Ok(false),
         ran => Ok(ran?.success()),
     })
+}
+
+/// What the kernel lets people name as no lab could is escaped wherever it is read.
+fn names_that_can_not_be_shown(lab: &Lab) -> Result<()> {
+    let node = lab.scratch("box")?;
+    let by_hand = "ip netns add $'evil\\e[31m\\nC0w1' && ip link add $'a\\eb\\xe2\\x80\\x8b' type bridge \
+                   && ip link set $'a\\eb\\xe2\\x80\\x8b' up && ip address add 192.0.2.1/32 dev $'a\\eb\\xe2\\x80\\x8b' \
+                   && mkdir -p $'/run/tour/x\\ey'";
+    node.run(Command::new(["bash", "-c", by_hand]).with_namespaces())?.text()?;
+    let seen = node.observe()?;
+    let namespaces = seen.namespaces()?;
+    assert!(namespaces.iter().any(|it| it.name == "evil\\u{1b}[31m\\nC0w1"), "{namespaces:?}");
+    let device = "a\\u{1b}b\\u{200b}";
+    assert!(seen.links()?.iter().any(|it| it.name == device));
+    assert!(seen.addresses()?.iter().any(|it| it.interface == device));
+    assert!(seen.routes()?.iter().any(|it| it.interface.as_deref() == Some(device)));
+    assert_eq!(seen.list_folder("/run/tour")?, ["x\\u{1b}y/"]);
+    assert_eq!(code(lab.place("box/evil\u{1b}[31m\nC0w1").observe()), Code::Invalid);
+    let running = node.start(["bash", "-c", "exec -a $'named\\e[31m' sleep 60"])?;
+    until("it runs under that name", || {
+        Ok(seen.processes()?.iter().flat_map(|it| &it.command).any(|word| word == "named\\u{1b}[31m"))
+    })?;
+    running.kill()?;
+    until("the history has it", || {
+        let entries = lab.history(0)?.entries;
+        assert!(!entries.iter().any(|it| it.change.detail.contains(|c: char| c.is_control() || c == '\u{200b}')));
+        let has = |words: &str| entries.iter().any(|it| it.place == "box" && it.change.detail.contains(words));
+        Ok(has("evil\\u{1b}[31m\\nC0w1") && has(device))
+    })?;
+    let undo = "ip netns delete $'evil\\e[31m\\nC0w1'; ip link delete $'a\\eb\\xe2\\x80\\x8b'; rm -r /run/tour";
+    node.run(Command::new(["bash", "-c", undo]).with_namespaces())?.text()?;
+    Ok(())
 }
 
 fn namespaces_by_hand(lab: &Lab) -> Result<()> {
@@ -364,7 +399,10 @@ fn captures(lab: &Lab, near: &Container, far: &Container) -> Result<()> {
     let kept = lab.kept_capture("underlay")?;
     assert_eq!(kept.packets()?.iter().filter(|packet| packet.is_ping(&from, &to)).count(), 6);
     assert_eq!(code(lab.kept_capture("nothing")), Code::NotFound);
-    assert_eq!(code(kept.keep("")), Code::Invalid);
+    for name in ["", "\u{1b}[31m", "a\nb", "a\u{200b}", "A"] {
+        assert_eq!(code(kept.keep(name)), Code::Invalid, "{name:?}");
+        assert_eq!(code(lab.kept_capture(name)), Code::Invalid, "{name:?}");
+    }
     assert_eq!(code(lab.capture("C0w1:nothing")), Code::NotFound);
     assert_eq!(code(lab.capture("C0w9:eth0")), Code::NotFound);
     assert_eq!(code(lab.capture("C0w1")), Code::Invalid);

@@ -25,9 +25,9 @@ impl Host for State {
         self.hand_out(Capture(capture))
     }
 
-    async fn open(&mut self, name: String) -> Result<Resource<Capture>, Failure> {
+    async fn open(&mut self, given: String) -> Result<Resource<Capture>, Failure> {
         self.rights.look(Grant::Captures)?;
-        let capture = self.emulator()?.kept_capture(&name)?;
+        let capture = self.emulator()?.kept_capture(&name(&given)?)?;
         self.hand_out(Capture(capture))
     }
 }
@@ -54,9 +54,10 @@ impl HostCapture for State {
         }
     }
 
-    async fn keep(&mut self, this: Resource<Capture>, name: String) -> Result<(), Failure> {
+    async fn keep(&mut self, this: Resource<Capture>, given: String) -> Result<(), Failure> {
         self.rights.need(Grant::Captures)?;
-        self.emulator()?.keep_capture(&name, &self.handle(&this)?.0)
+        self.emulator()?.keep_capture(name(&given)?, &self.handle(&this)?.0);
+        Ok(())
     }
 
     async fn drop(&mut self, this: Resource<Capture>) -> wasmtime::Result<()> {
