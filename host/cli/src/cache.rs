@@ -5,12 +5,14 @@
 //! as it is. A file appears whole or not at all.
 
 use std::fs::{DirBuilder, File};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
+
+use crate::home;
 
 /// How many labs are kept; the one that was used the longest ago goes first.
 const KEPT: usize = 64;
@@ -43,7 +45,7 @@ impl Entry {
         let mut file = tempfile::NamedTempFile::new_in(&self.folder).context("making a file in the cache")?;
         code.seek(SeekFrom::Start(0))?;
         std::io::copy(&mut code, &mut file).context("writing to the cache")?;
-        file.flush()?;
+        file.as_file().sync_all().context("writing to the cache")?;
         file.persist(self.folder.join(&self.name)).context("naming a file of the cache")?;
         self.forget_old()
     }
@@ -61,9 +63,7 @@ impl Entry {
 }
 
 fn folder() -> anyhow::Result<PathBuf> {
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = base.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
-    let folder = base.context("neither XDG_CACHE_HOME nor HOME is set")?.join("knetsim/labs");
+    let folder = home::folder("XDG_CACHE_HOME", ".cache")?.join("labs");
     let doing = || format!("the cache {}", folder.display());
     DirBuilder::new().recursive(true).mode(0o700).create(&folder).with_context(doing)?;
     let metadata = folder.symlink_metadata().with_context(doing)?;
@@ -77,7 +77,7 @@ fn folder() -> anyhow::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use std::io::{Read, Write};
 
     #[test]
     fn what_is_kept_is_found_again_and_the_oldest_goes_first() {

@@ -12,12 +12,18 @@ use knetsim_model::protocol::{LoadChapter, Reply, Request};
 use crate::cache::Entry;
 use crate::control::client::Client;
 use crate::control::wire::WireError;
-use crate::{lab_file, output, sandboxes};
+use crate::lab_file::{self, Kind};
+use crate::learn::progress::{Key, Origin};
+use crate::{output, sandboxes};
+
+/// What to do where no chapter is found.
+const NONE: &str = "no chapter is built here: `make build` in knetsim's checkout builds those of the course, \
+                    and `knetsim learn FILE.wasm` opens any other";
 
 /// A chapter's file.
 pub(crate) struct Found {
-    /// Its name, under which progress is kept.
-    pub(crate) name: String,
+    /// Under which progress is kept.
+    pub(crate) key: Key,
     /// The lab.
     pub(crate) bytes: Vec<u8>,
     /// Whether it comes with knetsim: then nobody is asked what it may do.
@@ -27,17 +33,33 @@ pub(crate) struct Found {
 /// Finds a chapter by its name, or by its file's.
 pub(crate) fn find(chapter: &str) -> anyhow::Result<Found> {
     if chapter.contains('/') || chapter.ends_with(".wasm") {
-        let bytes = lab_file::read(Path::new(chapter))?;
-        let name = package::manifest(&bytes).map_err(Failure::from)?.name;
-        return Ok(Found { name, bytes, shipped: false });
+        let path = Path::new(chapter);
+        let (bytes, manifest) = lab_file::open(path, Kind::Chapter)?;
+        let name = manifest.map(|manifest| manifest.name).unwrap_or_default();
+        return Ok(Found { key: key(path, name, &bytes), bytes, shipped: false });
     }
     let shipped = shipped();
     let Some((name, path)) = shipped.iter().find(|(name, _)| name.eq_ignore_ascii_case(chapter)) else {
         let names: Vec<_> = shipped.iter().map(|(name, _)| name.as_str()).collect();
-        let there = if names.is_empty() { "knetsim came without any".to_owned() } else { names.join(", ") };
-        return Err(Failure::not_found(format!("there is no chapter `{chapter}`: {there}")).into());
+        let mut message = format!("there is no chapter `{chapter}`: ");
+        message += &if names.is_empty() { NONE.to_owned() } else { names.join(", ") };
+        if Path::new(chapter).exists() {
+            message += &format!("; the file is ./{chapter}");
+        }
+        return Err(Failure::not_found(message).into());
     };
-    Ok(Found { name: name.clone(), bytes: lab_file::read(path)?, shipped: true })
+    let key = Key { origin: Origin::shipped(), name: name.clone() };
+    Ok(Found { key, bytes: lab_file::open(path, Kind::Chapter)?.0, shipped: true })
+}
+
+/// Which chapter a file is: one that comes with knetsim is the same by its path.
+fn key(path: &Path, name: String, bytes: &[u8]) -> Key {
+    let given = path.canonicalize().ok();
+    let is_given = |shipped: &Path| given.is_some() && shipped.canonicalize().ok() == given;
+    match shipped().into_iter().find(|(_, shipped)| is_given(shipped)) {
+        Some((name, _)) => Key { origin: Origin::shipped(), name },
+        None => Key { origin: Origin::file(path, bytes), name },
+    }
 }
 
 /// What the chapters that come with knetsim say of themselves, by name. No sandbox is needed.
@@ -45,12 +67,22 @@ pub(crate) fn outlines() -> anyhow::Result<Vec<(String, Outline)>> {
     let (host, runtime) = (Host::new().map_err(Failure::from)?, sandboxes::runtime()?);
     let mut outlines = Vec::new();
     for (name, path) in shipped() {
-        let lab = host.compile(&lab_file::read(&path)?).map_err(Failure::from);
-        match lab.and_then(|lab| runtime.block_on(lab.outline())) {
-            Ok(outline) => outlines.push((name, outline)),
+        let outline = || -> anyhow::Result<Option<Outline>> {
+            let bytes = lab_file::read(&path)?;
             // A script lies beside the chapters where they were built.
-            Err(error) => tracing::debug!("{}: {error}", path.display()),
+            if !package::inspect(&bytes).map_err(Failure::from)?.is_chapter() {
+                return Ok(None);
+            }
+            let lab = host.compile(&bytes).map_err(Failure::from)?;
+            Ok(Some(runtime.block_on(lab.outline())?))
+        };
+        match outline() {
+            Ok(outline) => outlines.extend(outline.map(|outline| (name, outline))),
+            Err(error) => output::warning(&format!("{}: {error:#}", path.display())),
         }
+    }
+    if outlines.is_empty() {
+        return Err(Failure::not_found(NONE).into());
     }
     Ok(outlines)
 }

@@ -4,6 +4,7 @@
 
 mod args;
 mod cache;
+mod calls;
 mod chapters;
 mod commands;
 mod completion;
@@ -13,6 +14,7 @@ mod control;
 mod doctor;
 mod exit;
 mod fresh;
+mod home;
 mod interrupts;
 mod lab_file;
 mod labs;

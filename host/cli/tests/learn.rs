@@ -100,7 +100,7 @@ fn a_chapter_from_its_beginning_to_its_end() {
 
     assert_eq!(home.must(&["ls", "-o", "name"]), "", "a sandbox is left");
     let solved = json!({"make": "solved", "loopback": "solved", "inode": "solved"});
-    assert_eq!(progress(&home)["chapters"]["lesson"]["tasks"], solved);
+    assert_eq!(progress(&home)["chapters"]["knetsim"]["lesson"]["tasks"], solved);
 }
 
 #[test]
@@ -127,9 +127,168 @@ fn a_reset_makes_a_new_sandbox_and_keeps_what_is_solved() {
     learner.sees("A new sandbox?");
     learner.press("a");
     learner.sees("box has no namespace mine yet");
-    assert_eq!(progress(&home)["chapters"]["lesson"]["tasks"], json!({}));
+    assert_eq!(progress(&home)["chapters"]["knetsim"]["lesson"]["tasks"], json!({}));
     learner.press("q");
     assert_eq!(learner.ended(), Some(0));
+}
+
+#[test]
+fn coming_back_makes_again_what_solved_tasks_had_made() {
+    let home = Home::new();
+    let ran = line_by_line(&home, &["--yes"], "solution\nyes\nsolution\nyes\nquit\n");
+    assert!(ran.out.contains("(2 of 3)"), "{}", ran.out);
+
+    // Nothing that is open builds on the loopback.
+    let mut learner = Terminal::open(&home, &["learn", "--yes", &LESSON]);
+    learner.sees("2 of 3 tasks");
+    let lo = home.must(&["exec", "box", "--", "ip", "-n", "mine", "-br", "link", "show", "lo"]);
+    assert!(lo.contains("UP"), "{lo}");
+    learner.press("q");
+    assert_eq!(learner.ended(), Some(0));
+
+    let steps = line_by_line(&home, &["--yes"], "list\n");
+    assert!(steps.err.contains("[2/2] Done again, as it is solved: Bring its loopback up"), "{}", steps.err);
+    assert!(steps.out.contains("solved   section 1: Bring its loopback up"), "{}", steps.out);
+}
+
+#[test]
+fn what_can_not_be_made_again_is_to_be_done_again() {
+    let home = Home::new();
+    line_by_line(&home, &["--yes"], "solution\nyes\nsolution\nyes\nquit\n");
+    let ran = line_by_line(&home, &["--yes", "--deny", "exec-node"], "list\n");
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    for words in [
+        "0 of 3 tasks solved",
+        "To be done again in this sandbox: Make a namespace, Bring its loopback up",
+        "open     section 1: Make a namespace",
+        "could not be done again in this sandbox:",
+        "waits    section 1: Bring its loopback up (after: Make a namespace)",
+    ] {
+        assert!(ran.out.contains(words), "{words} is not in\n{}", ran.out);
+    }
+    assert_eq!(
+        progress(&home)["chapters"]["knetsim"]["lesson"]["tasks"],
+        json!({"make": "solved", "loopback": "solved"})
+    );
+    assert!(line_by_line(&home, &["--yes"], "quit\n").out.contains("2 of 3 tasks solved"), "another one can do it");
+}
+
+/// The chapter of the tests under another path.
+fn strangers(home: &Home) -> String {
+    let file = home.0.path().join("strangers.wasm");
+    std::fs::copy(&*LESSON, &file).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_strangers_chapter_has_progress_of_its_own() {
+    let home = Home::new();
+    let file = strangers(&home);
+    let mut learn = home.command(&["learn", "--plain", "--yes", &file]);
+    learn.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut learn = learn.spawn().unwrap();
+    learn.stdin.take().unwrap().write_all(b"solution\nyes\nquit\n").unwrap();
+    let ran = Ran::from(learn.wait_with_output().unwrap());
+    assert!(ran.out.contains("(1 of 3)"), "{}\n{}", ran.out, ran.err);
+
+    let chapters = &progress(&home)["chapters"];
+    let origin = format!("file:{}", Path::new(&file).canonicalize().unwrap().display());
+    assert_eq!(chapters[&origin]["lesson"]["tasks"], json!({"make": "solved"}));
+    assert_eq!(chapters["knetsim"]["lesson"], Value::Null);
+    let listed: Value = serde_json::from_str(&home.must(&["learn", "-o", "json"])).unwrap();
+    let named = |from: &str| {
+        let of = listed.as_array().unwrap().iter().find(|row| row["name"] == "lesson" && row["from"] == from);
+        of.map(|row| row["solved"].clone())
+    };
+    assert_eq!((named("knetsim"), named(&origin)), (Some(json!(0)), Some(json!(1))));
+    let table = home.must(&["learn"]);
+    assert!(table.contains("Other chapters that you have begun") && table.contains(&origin), "{table}");
+}
+
+#[test]
+fn progress_that_is_not_understood_is_kept_aside() {
+    let home = Home::new();
+    let data = home.0.path().join("data/knetsim");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("progress.json"), "").unwrap();
+    let listed = home.run(&["learn"]);
+    assert!(listed.status == 0 && listed.err.contains("progress.json: it is damaged"), "{}", listed.err);
+    let ran = line_by_line(&home, &["--yes"], "solution\nyes\nquit\n");
+    assert!(ran.status == 0 && ran.err.contains("It is kept as"), "{}", ran.err);
+    assert_eq!(std::fs::read(data.join("progress.json.1")).unwrap(), b"");
+    assert_eq!(progress(&home)["chapters"]["knetsim"]["lesson"]["tasks"], json!({"make": "solved"}));
+}
+
+#[test]
+fn a_chapter_goes_on_where_nothing_can_be_kept() {
+    let home = Home::new();
+    let data = home.0.path().join("data");
+    std::fs::write(&data, "no folder").unwrap();
+    let ran = line_by_line(&home, &["--yes"], "solution\nyes\nsolution\nyes\nreset\nyes\nquit\n");
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert_eq!(ran.err.matches("What you solve is not kept").count(), 1, "{}", ran.err);
+    assert!(ran.out.contains("(2 of 3)") && ran.out.contains("writing "), "a reset would forget: {}", ran.out);
+
+    // The same when it begins in the middle: it is said once.
+    std::fs::remove_file(&data).unwrap();
+    let mut learner = Terminal::open(&home, &["learn", "--yes", &LESSON]);
+    learner.sees("box has no namespace mine yet");
+    std::fs::rename(data.join("knetsim"), data.join("gone")).unwrap();
+    std::fs::write(data.join("knetsim"), "no folder").unwrap();
+    home.must(&["exec", "box", "--", "ip", "netns", "add", "mine"]);
+    learner.sees("What you solve is not kept");
+    home.must(&["exec", "box", "--", "ip", "-n", "mine", "link", "set", "lo", "up"]);
+    learner.sees("2 of 3 tasks");
+    learner.press("q");
+    assert_eq!(learner.ended(), Some(0));
+}
+
+#[test]
+fn where_no_chapter_is_built_it_says_what_to_do() {
+    let home = Home::new();
+    // The same program where no chapters lie beside it.
+    let program = home.0.path().join("knetsim");
+    std::fs::hard_link(env!("CARGO_BIN_EXE_knetsim"), &program)
+        .or_else(|_| std::fs::copy(env!("CARGO_BIN_EXE_knetsim"), &program).map(drop))
+        .unwrap();
+    for arguments in [&["learn"][..], &["learn", "-o", "json"], &["learn", "c1"]] {
+        let ran = Ran::from(std::process::Command::new(&program).args(arguments).output().unwrap());
+        assert_eq!((ran.status, ran.out.as_str()), (3, ""), "{arguments:?}");
+        assert!(ran.err.contains("make build") && ran.err.contains("learn FILE.wasm"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn what_is_no_chapter_is_named() {
+    let home = Home::new();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = home.0.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let script = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
+    let bare = r#"(module (func (export "knetsim:lab/lesson@0.1.0#outline")))"#;
+    let folder = home.0.path().to_str().unwrap().to_owned();
+    let [script, bare, empty, text] =
+        [("script.wasm", script), ("bare.wasm", bare), ("empty.wasm", ""), ("text.wasm", "hello")]
+            .map(|(name, text)| file(name, text.as_bytes()));
+    for (verb, what, words) in [
+        ("learn", &bare, "this file carries no manifest: `knetsim lab build` puts"),
+        ("learn", &script, "it is no chapter but a script: `knetsim run`"),
+        ("run", &*LESSON, "it is a chapter: `knetsim learn`"),
+        ("learn", &empty, "it is empty"),
+        ("run", &empty, "it is empty"),
+        ("learn", &text, "it is neither a WebAssembly component"),
+        ("run", &text, "it is neither a WebAssembly component"),
+        ("learn", &folder, "it is a folder: `knetsim lab build`"),
+        ("run", &folder, "it is a folder: `knetsim lab build`"),
+    ] {
+        let ran = home.run(&[verb, "--yes", what]);
+        assert!([2, 125].contains(&ran.status), "{verb} {what}: {}", ran.status);
+        assert!(ran.err.contains(words) && ran.err.contains(what.as_str()), "{verb} {what}: {}", ran.err);
+    }
+    let ran = home.run(&["run", &script]);
+    assert!(ran.status == 0 && ran.err.contains("`knetsim lab build` puts lab.toml"), "{}", ran.err);
 }
 
 #[test]

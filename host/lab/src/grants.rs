@@ -7,6 +7,7 @@ use std::str::FromStr;
 use knetsim_model::{Code, Failure};
 
 use crate::error::LabError;
+use crate::manifest::UNNAMED;
 
 /// Something that a lab may be allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,12 +182,12 @@ impl Rights {
             return Ok(());
         }
         let lab = &self.lab;
-        Err(Failure::new(
-            Code::Denied,
-            format!(
-                "`{lab}` asked for `{grant}` but was not granted it. Run it with `--allow {grant}`, \
-                 or let its author ask for it under `[grants]` in lab.toml."
-            ),
-        ))
+        let author = match lab.as_str() {
+            UNNAMED => "build it by `knetsim lab build`, which puts lab.toml into it: this file carries no manifest",
+            _ => "let its author ask for it under `[grants]` in lab.toml",
+        };
+        let message =
+            format!("`{lab}` asked for `{grant}` but was not granted it. Run it with `--allow {grant}`, or {author}.");
+        Err(Failure::new(Code::Denied, message))
     }
 }

@@ -1,6 +1,8 @@
 //! What a chapter says of itself: outline, tasks, verdicts. The same as `lesson` in `guest-sdk/wit`, for what is
 //! said on the control socket, printed as JSON, and kept as progress.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,31 @@ impl Outline {
     /// The task of that name.
     pub fn task(&self, name: &str) -> Option<&Task> {
         self.tasks().find(|task| task.name == name)
+    }
+
+    /// Its tasks in an order in which they can be solved: the author's, but each after those that it comes after.
+    pub fn solvable(&self) -> Vec<&Task> {
+        let mut open: Vec<&Task> = self.tasks().collect();
+        let mut ordered: Vec<&Task> = Vec::new();
+        while !open.is_empty() {
+            let is_done = |name: &String| ordered.iter().any(|task| task.name == *name);
+            // Where tasks go in a circle, which no good outline has, none is ready.
+            let ready = open.iter().position(|task| task.after.iter().all(is_done)).unwrap_or_default();
+            ordered.push(open.remove(ready));
+        }
+        ordered
+    }
+
+    /// Names of the tasks that a task comes after, and of those that these come after.
+    pub fn before<'a>(&'a self, task: &'a Task) -> BTreeSet<&'a str> {
+        let mut names = BTreeSet::new();
+        let mut look: Vec<&str> = task.after.iter().map(String::as_str).collect();
+        while let Some(name) = look.pop() {
+            if names.insert(name) {
+                look.extend(self.task(name).into_iter().flat_map(|task| &task.after).map(String::as_str));
+            }
+        }
+        names
     }
 }
 

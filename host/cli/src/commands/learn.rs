@@ -6,11 +6,12 @@ use std::os::unix::process::CommandExt as _;
 use anyhow::Context;
 use clap::ValueEnum;
 use knetsim_lab::Grant;
+use knetsim_model::untrusted;
 use serde::Serialize;
 
 use crate::chapters;
 use crate::consent::Said;
-use crate::learn::progress::Store;
+use crate::learn::progress::{All, Key, Origin, Store};
 use crate::learn::{self, End, Order, session};
 use crate::{output, terminal};
 
@@ -83,26 +84,48 @@ fn again(agreed: bool) -> anyhow::Result<u8> {
     Err(command.exec()).context("starting anew")
 }
 
+/// A chapter that comes with knetsim, or one of a file that its learner has begun: what only its outline says is left
+/// out then.
 #[derive(Serialize)]
 struct Row {
     name: String,
-    title: String,
-    minutes: u32,
+    from: Origin,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    minutes: Option<u32>,
     solved: usize,
-    tasks: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tasks: Option<usize>,
 }
 
 fn list(format: Format) -> anyhow::Result<u8> {
-    let store = Store::open()?;
+    let all = Store::open().look().unwrap_or_else(|error| {
+        output::warning(&format!("how far you are is not known: {error:#}"));
+        All::default()
+    });
     let mut rows = Vec::new();
     for (name, outline) in chapters::outlines()? {
-        let (solved, tasks) = session::count(&outline, &store.load(&name)?);
-        rows.push(Row { name, title: outline.title, minutes: outline.minutes, solved, tasks });
+        let key = Key { origin: Origin::shipped(), name };
+        let (solved, tasks) = session::count(&outline, &all.of(&key));
+        let (title, minutes) = (Some(outline.title), Some(outline.minutes));
+        rows.push(Row { name: key.name, from: key.origin, title, minutes, solved, tasks: Some(tasks) });
     }
+    let ours = rows.len();
+    let others = all.others().map(|(from, name, progress)| {
+        let (name, from, solved) = (name.clone(), from.clone(), progress.solved());
+        Row { name, from, title: None, minutes: None, solved, tasks: None }
+    });
+    rows.extend(others);
     match format {
         Format::Json => output::print_json(&rows)?,
-        Format::Name => rows.iter().try_for_each(|row| output::print(&row.name))?,
-        Format::Table => output::print(&table(rows))?,
+        Format::Name => rows[..ours].iter().try_for_each(|row| output::print(&row.name))?,
+        Format::Table => {
+            output::print(&table(&rows[..ours]))?;
+            if ours < rows.len() {
+                output::print(&format!("\nOther chapters that you have begun:\n{}", others_table(&rows[ours..])))?;
+            }
+        }
     }
     if format == Format::Table && std::io::stdout().is_terminal() {
         output::say(format_args!("\nknetsim learn CHAPTER begins one, or goes on with it."));
@@ -110,10 +133,19 @@ fn list(format: Format) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn table(rows: Vec<Row>) -> String {
-    let cells = |row: Row| {
-        let solved = format!("{} of {}", row.solved, row.tasks);
-        vec![row.name, row.title, row.minutes.to_string(), solved]
+fn table(rows: &[Row]) -> String {
+    let cells = |row: &Row| {
+        let solved = format!("{} of {}", row.solved, row.tasks.unwrap_or_default());
+        let (title, minutes) = (row.title.as_deref().unwrap_or_default(), row.minutes.unwrap_or_default());
+        vec![untrusted::escaped(&row.name), untrusted::words(title), minutes.to_string(), solved]
     };
-    output::table(&["CHAPTER", "TITLE", "MINUTES", "SOLVED"], rows.into_iter().map(cells).collect())
+    output::table(&["CHAPTER", "TITLE", "MINUTES", "SOLVED"], rows.iter().map(cells).collect())
+}
+
+fn others_table(rows: &[Row]) -> String {
+    let cells = |row: &Row| {
+        let from = untrusted::escaped(&row.from.to_string());
+        vec![untrusted::escaped(&row.name), row.solved.to_string(), from]
+    };
+    output::table(&["CHAPTER", "SOLVED", "FROM"], rows.iter().map(cells).collect())
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use anyhow::Context;
-use knetsim_lab::{Grant, Limit, Limits, package};
+use knetsim_lab::{Grant, Limit, Limits, Manifest};
 use knetsim_model::Failure;
 use knetsim_model::protocol::{Reply, Request, RunLab};
 use knetsim_sandbox::Options;
@@ -14,7 +14,8 @@ use crate::cache::Entry;
 use crate::consent::{self, Said};
 use crate::control::client::Client;
 use crate::fresh::Fresh;
-use crate::{lab_file, output, relay, sandboxes};
+use crate::lab_file::{self, Kind};
+use crate::{output, relay, sandboxes};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,8 +52,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
-    let bytes = lab_file::read(&args.file)?;
-    let manifest = package::manifest(&bytes).map_err(Failure::from)?;
+    let (bytes, manifest) = lab_file::open(&args.file, Kind::Script)?;
+    let manifest = manifest.unwrap_or_else(Manifest::unnamed);
     let limits: BTreeMap<_, _> = args.limits.iter().map(|(limit, value)| (limit.to_string(), *value)).collect();
     let all = Limits::new(&manifest.limits, &limits).map_err(Failure::from)?;
     let said = Said { allow: &args.allow, deny: &args.deny, yes: args.yes };

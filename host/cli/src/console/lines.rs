@@ -1,11 +1,11 @@
 //! Where lines come from: a person at a terminal, standard input, a file. Whoever waits for a person or for standard
 //! input is a thread of its own, so that the console hears meanwhile that its sandbox has ended.
 
-use std::fs::DirBuilder;
 use std::io::BufRead;
-use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::sync::mpsc;
 
+use anyhow::Context as _;
 use clap::CommandFactory;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
@@ -18,8 +18,7 @@ use tokio::sync::mpsc as replies;
 
 use super::{COMMANDS, slides};
 use crate::args::Cli;
-use crate::completion;
-use crate::learn::progress;
+use crate::{completion, home, output};
 
 /// What is typed at.
 const PROMPT: &str = "knetsim> ";
@@ -57,7 +56,8 @@ impl Lines {
         completion::of_sandbox(sandbox);
         Lines::of(|| {
             let mut editor = editor()?;
-            Ok(std::iter::from_fn(move || read_line(&mut editor).transpose()))
+            let mut history = History::open(&mut editor);
+            Ok(std::iter::from_fn(move || read_line(&mut editor, &mut history).transpose()))
         })
     }
 
@@ -95,20 +95,59 @@ fn editor() -> anyhow::Result<Editor<Names, FileHistory>> {
     let config = config.max_history_size(REMEMBERED)?.history_ignore_space(true).build();
     let mut editor = Editor::with_config(config)?;
     editor.set_helper(Some(Names));
-    // A first time has no history, and one that can't be read is no reason to refuse a person.
-    if let Ok(folder) = progress::folder() {
-        let _ = editor.load_history(&folder.join("history"));
-    }
     Ok(editor)
 }
 
-fn read_line(editor: &mut Editor<Names, FileHistory>) -> anyhow::Result<Option<Numbered>> {
+/// The file that remembers what was typed.
+#[derive(Debug)]
+struct History {
+    /// None where nothing is remembered.
+    file: Option<PathBuf>,
+}
+
+impl History {
+    /// Reads what was typed before. Whether the file can be written is tried now: a person hears of it once.
+    fn open(editor: &mut Editor<Names, FileHistory>) -> History {
+        match History::read(editor) {
+            Ok(file) => History { file: Some(file) },
+            Err(error) => {
+                output::warning(&format!("what you type is not remembered: {error:#}"));
+                History { file: None }
+            }
+        }
+    }
+
+    fn read(editor: &mut Editor<Names, FileHistory>) -> anyhow::Result<PathBuf> {
+        let folder = home::data()?;
+        let file = folder.join("history");
+        let opening = || format!("opening {}", file.display());
+        let _lock = home::lock(&folder).with_context(opening)?;
+        if file.try_exists().with_context(opening)?
+            && let Err(error) = editor.load_history(&file)
+        {
+            editor.clear_history()?;
+            let aside = home::put_aside(&file).with_context(opening)?;
+            let (file, aside) = (file.display(), aside.display());
+            output::warning(&format!("{file} could not be read: {error}. It is kept as {aside}"));
+        }
+        editor.append_history(&file).with_context(opening)?;
+        Ok(file)
+    }
+
+    fn remember(&mut self, editor: &mut Editor<Names, FileHistory>) {
+        let Some(file) = &self.file else { return };
+        if let Err(error) = editor.append_history(file) {
+            output::warning(&format!("what you type is not remembered any more: writing {}: {error}", file.display()));
+            self.file = None;
+        }
+    }
+}
+
+fn read_line(editor: &mut Editor<Names, FileHistory>, history: &mut History) -> anyhow::Result<Option<Numbered>> {
     loop {
         match editor.readline(PROMPT) {
             Ok(line) => {
-                if let Err(error) = remember(editor) {
-                    tracing::warn!("keeping the history: {error:#}");
-                }
+                history.remember(editor);
                 return Ok(Some((1, line)));
             }
             Err(ReadlineError::Interrupted) => {}
@@ -116,12 +155,6 @@ fn read_line(editor: &mut Editor<Names, FileHistory>) -> anyhow::Result<Option<N
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-fn remember(editor: &mut Editor<Names, FileHistory>) -> anyhow::Result<()> {
-    let folder = progress::folder()?;
-    DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-    Ok(editor.append_history(&folder.join("history"))?)
 }
 
 /// Completes names and commands.
@@ -183,6 +216,8 @@ fn arguments(words: &[&str], begun: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use knetsim_model::names::RESERVED;
+
     use super::*;
 
     #[test]
@@ -192,6 +227,12 @@ mod tests {
         let line = |number, text: &str| (number, text.to_owned());
         let form = "C0.get(\"w1\").run_ingress(\"grp1\",\n  8001, [])";
         assert_eq!(read, [line(1, "C0w1 ls"), line(2, form), line(4, ""), line(5, "exit")]);
+    }
+
+    #[test]
+    fn no_node_is_named_as_a_command() {
+        let free: Vec<_> = commands().into_iter().filter(|word| !RESERVED.contains(&word.as_str())).collect();
+        assert_eq!(free, [""; 0], "add them to knetsim_model::names::RESERVED");
     }
 
     #[test]

@@ -55,9 +55,13 @@ impl<'a> App<'a> {
         Ok(App { lesson, folder, theme: Theme::of_environment(), screen: Screen::default(), resized, console })
     }
 
-    /// Goes on until the learner ends it.
-    pub(crate) async fn run(mut self) -> anyhow::Result<End> {
+    /// Goes on until the learner ends it; says `notice` at the beginning.
+    pub(crate) async fn run(mut self, notice: Option<String>) -> anyhow::Result<End> {
+        self.screen.notice = notice;
         loop {
+            if let Some(words) = self.lesson.to_say() {
+                self.screen.notice = Some(words);
+            }
             self.draw()?;
             let Some(console) = &self.console else { return Ok(End::Quit) };
             tokio::select! {
@@ -104,7 +108,7 @@ impl<'a> App<'a> {
     async fn key(&mut self, key: Key) -> anyhow::Result<Option<End>> {
         let document = self.document();
         let act = self.screen.key(key, &mut self.lesson.session, &document);
-        self.lesson.save()?;
+        self.lesson.save();
         match act {
             None => {}
             Some(Act::Quit) => return Ok(Some(End::Quit)),

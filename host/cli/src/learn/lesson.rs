@@ -5,11 +5,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 
+use anyhow::Context;
 use knetsim_model::inventory::Inventory;
 use knetsim_model::names::BASE;
 use knetsim_model::protocol::{Answer, Reply, Request};
 
-use super::progress::{Progress, Store};
+use super::progress::{Keeper, Progress};
 use super::session::{Scope, Session};
 use crate::control::client::Client;
 use crate::control::wire::WireError;
@@ -18,10 +19,11 @@ use crate::control::wire::WireError;
 pub(crate) struct Lesson {
     pub(crate) session: Session,
     client: Client,
-    store: Store,
+    keeper: Keeper,
+    /// What the learner has to know and was not told yet.
+    unsaid: Option<String>,
     /// Whether the sandbox is this lesson's own: another one is not ended for a reset.
     own: bool,
-    saved: Progress,
     calls: HashMap<u64, Call>,
     /// Tasks of this round that are not asked for yet.
     round: VecDeque<String>,
@@ -58,11 +60,15 @@ pub(crate) enum News {
 
 impl Lesson {
     /// Joins a session to a supervisor that has the chapter, and begins to watch for changes.
-    pub(crate) async fn begin(session: Session, mut client: Client, store: Store, own: bool) -> anyhow::Result<Lesson> {
+    pub(crate) async fn begin(
+        session: Session,
+        mut client: Client,
+        keeper: Keeper,
+        own: bool,
+    ) -> anyhow::Result<Lesson> {
         let id = client.send(Request::Changes, &[]).await?;
         let calls = HashMap::from([(id, Call::Changes)]);
-        let saved = session.progress.clone();
-        Ok(Lesson { session, client, store, own, saved, calls, round: VecDeque::new(), again: None })
+        Ok(Lesson { session, client, keeper, unsaid: None, own, calls, round: VecDeque::new(), again: None })
     }
 
     /// What the supervisor says next. Nothing is lost where the future is dropped.
@@ -160,7 +166,7 @@ impl Lesson {
             (Some(_), other) if last => return Err(WireError::Unexpected(Box::new(other)).into()),
             _ => None,
         };
-        self.save()?;
+        self.save();
         Ok(news)
     }
 
@@ -188,27 +194,28 @@ impl Lesson {
     /// Has the chapter begin in another sandbox: forgets what it remembers, and with `anew` what was solved, too.
     ///
     /// # Errors
-    /// The sandbox is not its own, or the file can't be written.
+    /// The sandbox is not its own, or the file can't be written, from which the new sandbox goes on.
     pub(crate) fn reset(&mut self, anew: bool) -> anyhow::Result<()> {
         if !self.own {
             anyhow::bail!(
                 "this sandbox was there before the chapter: knetsim down ends it, learn makes one of its own"
             );
         }
-        self.session.progress.state.clear();
-        if anew {
-            self.session.begin_anew();
-        }
-        self.save()
+        let mut progress = if anew { Progress::default() } else { self.session.progress.clone() };
+        progress.state.clear();
+        let kept = self.keeper.try_keep(&progress);
+        kept.context("a new sandbox goes on from what is kept of this chapter")?;
+        Ok(())
     }
 
-    /// Keeps the learner's progress, where it has changed.
-    pub(crate) fn save(&mut self) -> anyhow::Result<()> {
-        if self.session.progress != self.saved {
-            self.store.save(&self.session.name, &self.session.progress)?;
-            self.saved = self.session.progress.clone();
-        }
-        Ok(())
+    /// Keeps the learner's progress, where it has changed. Where it can't be kept, that is to be said.
+    pub(crate) fn save(&mut self) {
+        self.unsaid = self.keeper.keep(&self.session.progress).or(self.unsaid.take());
+    }
+
+    /// What the learner has to know, once.
+    pub(crate) fn to_say(&mut self) -> Option<String> {
+        self.unsaid.take()
     }
 }
 

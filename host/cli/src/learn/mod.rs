@@ -5,6 +5,7 @@
 //! [`app`] joins them to the terminal and, through [`lesson`], to the supervisor that runs the chapter. [`plain`] is
 //! the same without a screen.
 
+mod again;
 mod answer;
 mod app;
 #[cfg(test)]
@@ -29,13 +30,13 @@ mod view;
 use anyhow::Context;
 use knetsim_lab::package;
 use knetsim_model::protocol::{LoadChapter, Request};
-use knetsim_model::{Code, Failure};
+use knetsim_model::{Code, Failure, untrusted};
 use knetsim_sandbox::{Options, StateFolder};
 
 use self::app::App;
 use self::lesson::Lesson;
 use self::plain::Plain;
-use self::progress::Store;
+use self::progress::{Keeper, Store};
 use self::session::Session;
 use crate::chapters::{self, Found};
 use crate::consent::{self, Said};
@@ -43,7 +44,7 @@ use crate::control::client::Client;
 use crate::fresh::{Fresh, Interrupted};
 use crate::interrupts::Interrupts;
 use crate::progress::Progress as Steps;
-use crate::{output, sandboxes};
+use crate::{calls, output, sandboxes};
 
 /// What a learner asked for.
 pub(crate) struct Order<'a> {
@@ -67,24 +68,21 @@ pub(crate) enum End {
 
 /// Opens a chapter and lets a learner work through it.
 pub(crate) fn open(order: &Order<'_>) -> anyhow::Result<End> {
-    let store = Store::open()?;
     let chapter = chapters::find(order.chapter)?;
-    // A damaged file is said now, not when something has been solved.
-    store.load(&chapter.name)?;
     let grants = granted(&chapter, &order.said)?;
     if let Some(name) = order.name {
         let interrupts = Interrupts::catch().context("catching signals")?;
         return sandboxes::talk(Some(name), async |client| {
             let folder = sandboxes::find(Some(name))?;
             tokio::select! {
-                ended = teach(client, &folder, &chapter, grants, store, order) => ended,
+                ended = teach(client, &folder, &chapter, grants, order) => ended,
                 number = interrupts.next() => Err(Interrupted(number?).into()),
             }
         });
     }
-    let name = format!("learn-{}", chapter.name);
+    let name = format!("learn-{}", chapter.key.name);
     let fresh = Fresh::launch(&Options { name, ..Options::default() })?;
-    let ended = fresh.talk(async |client| teach(client, fresh.folder(), &chapter, grants, store, order).await);
+    let ended = fresh.talk(async |client| teach(client, fresh.folder(), &chapter, grants, order).await);
     let down = fresh.end();
     let ended = ended?;
     down?;
@@ -106,30 +104,35 @@ async fn teach(
     folder: &StateFolder,
     chapter: &Found,
     grants: Vec<String>,
-    store: Store,
     order: &Order<'_>,
 ) -> anyhow::Result<End> {
-    let progress = store.load(&chapter.name)?;
+    let (keeper, warning) = Keeper::begin(Store::open(), chapter.key.clone());
+    warning.iter().for_each(|warning| output::warning(warning));
+    let progress = keeper.kept().clone();
     let load = LoadChapter { grants, state: progress.state.clone(), ..LoadChapter::default() };
     let steps = Steps::begin("The chapter is being set up", false);
     let outline = chapters::load(&mut client, &chapter.bytes, load).await?;
     let trials = package::trials(&chapter.bytes).map_err(Failure::from)?;
-    let session = Session::new(&chapter.name, outline, progress).with_ways(&trials);
+    let mut session = Session::new(&chapter.key.name, outline, progress).with_ways(&trials);
     match client.ask(Request::Setup, |_, _| {}).await {
-        // It was set up there before.
+        Ok(_) => again::make(&mut client, &mut session, &steps).await?,
+        // It was set up there before, and holds whatever its learner has left.
         Err(error) if order.name.is_some() && code(&error) == Some(Code::Exists) => {
-            output::warning(&format!("{error:#}"))
+            output::warning(&format!("{error:#}; what is solved is not done again there"))
         }
-        set_up => drop(set_up.context("setting the chapter up")?),
+        Err(error) => return Err(error).context("setting the chapter up"),
     }
-    for task in session.to_redo() {
-        // What builds on it fails, too, and says what is missing.
-        let solved = client.ask(Request::Solve { task: task.clone() }, |_, _| {}).await;
-        solved.map_err(|error| output::warning(&format!("{task} could not be done again: {error:#}"))).ok();
-    }
+    session.progress.state = calls::state(&mut client).await?;
     drop(steps);
-    let lesson = Lesson::begin(session, client, store, order.name.is_none()).await?;
-    if order.plain { Plain::new(lesson, folder)?.run().await } else { App::new(lesson, folder)?.run().await }
+    let lesson = Lesson::begin(session, client, keeper, order.name.is_none()).await?;
+    let lost = lesson.session.lost().map(|task| untrusted::words(&task.title)).collect::<Vec<_>>();
+    let lost = (!lost.is_empty()).then(|| format!("To be done again in this sandbox: {}", lost.join(", ")));
+    if order.plain {
+        return Plain::new(lesson, folder)?.run(lost).await;
+    }
+    // The warning above is out of sight as soon as the screen is drawn.
+    let notice: Vec<_> = warning.into_iter().chain(lost).collect();
+    App::new(lesson, folder)?.run((!notice.is_empty()).then(|| notice.join(". "))).await
 }
 
 fn code(error: &anyhow::Error) -> Option<Code> {

@@ -82,14 +82,15 @@ impl<'a> Plain<'a> {
         Ok(Plain { lesson, folder, theme: Theme::of_environment(), lines, confirming: None })
     }
 
-    /// Goes on until the learner ends it.
-    pub(crate) async fn run(mut self) -> anyhow::Result<End> {
+    /// Goes on until the learner ends it; says `notice` at the beginning.
+    pub(crate) async fn run(mut self, notice: Option<String>) -> anyhow::Result<End> {
         let session = &self.lesson.session;
         let (solved, all) = session.count();
         let (title, minutes) = (&session.outline.title, session.outline.minutes);
         self.print(&format!(
             "{title}: {minutes} minutes, {solved} of {all} tasks solved. help says what can be typed."
         ))?;
+        self.print(&notice.unwrap_or_default())?;
         self.read()?;
         self.prompt()?;
         loop {
@@ -104,18 +105,25 @@ impl<'a> Plain<'a> {
                     {
                         return Ok(end);
                     }
-                    self.lesson.save()?;
+                    self.lesson.save();
+                    self.say_what_is_new()?;
                     self.prompt()?;
                 }
                 received = self.lesson.receive() => {
                     let (answer, _) = received?;
                     if let Some(news @ (News::Solved(_) | News::Failed(_))) = self.lesson.take(answer).await? {
                         self.tell(news)?;
+                        self.say_what_is_new()?;
                         self.prompt()?;
                     }
                 }
             }
         }
+    }
+
+    fn say_what_is_new(&mut self) -> anyhow::Result<()> {
+        let words = self.lesson.to_say().unwrap_or_default();
+        self.print(&words)
     }
 
     fn prompt(&self) -> std::io::Result<()> {

@@ -21,6 +21,8 @@ pub(crate) struct Session {
     pub(crate) progress: Progress,
     /// The chosen one of this section's tasks.
     chosen: usize,
+    /// Solved ones that could not be done again in this sandbox: they are open here.
+    lost: BTreeSet<String>,
     /// What the last check of a task found missing, by its name.
     missing: BTreeMap<String, Vec<String>>,
     /// The author's way to solve a task in commands, by the task's name.
@@ -65,6 +67,7 @@ impl Session {
             outline,
             progress,
             chosen: 0,
+            lost: BTreeSet::new(),
             missing: BTreeMap::new(),
             ways: BTreeMap::new(),
             solutions: BTreeMap::new(),
@@ -152,15 +155,20 @@ impl Session {
 
     /// How a task stands.
     pub(crate) fn standing(&self, task: &Task) -> Standing {
-        match self.progress.tasks.get(&task.name) {
+        match self.outcome(&task.name) {
             Some(Outcome::Solved) => return Standing::Solved,
             Some(Outcome::Skipped) => return Standing::Skipped,
             None => {}
         }
         // Whoever skips a task does what others need of it in a way of their own.
-        let before = task.after.iter().filter(|name| !self.progress.tasks.contains_key(*name));
+        let before = task.after.iter().filter(|name| self.outcome(name).is_none());
         let titles: Vec<_> = before.filter_map(|name| self.outline.task(name)).map(|task| task.title.clone()).collect();
         if titles.is_empty() { Standing::Open } else { Standing::Waits(titles) }
+    }
+
+    /// What came of a task, as far as it is so in this sandbox, too.
+    fn outcome(&self, task: &str) -> Option<Outcome> {
+        self.progress.tasks.get(task).copied().filter(|_| !self.lost.contains(task))
     }
 
     /// What the last check of a task found missing.
@@ -199,7 +207,9 @@ impl Session {
         match verdict {
             Verdict::Passed => {
                 self.missing.remove(task);
-                let before = self.progress.tasks.insert(task.to_owned(), Outcome::Solved);
+                let before = self.outcome(task);
+                self.lost.remove(task);
+                self.progress.tasks.insert(task.to_owned(), Outcome::Solved);
                 self.choose_open();
                 before != Some(Outcome::Solved)
             }
@@ -217,6 +227,7 @@ impl Session {
             Standing::Solved => {}
             Standing::Skipped => drop(self.progress.tasks.remove(&name)),
             Standing::Waits(_) | Standing::Open => {
+                self.lost.remove(&name);
                 self.progress.tasks.insert(name, Outcome::Skipped);
                 self.choose_open();
             }
@@ -243,35 +254,42 @@ impl Session {
 
     /// Solved and all tasks of the chapter.
     pub(crate) fn count(&self) -> (usize, usize) {
-        count(&self.outline, &self.progress)
+        let (solved, all) = count(&self.outline, &self.progress);
+        (solved - self.lost().count(), all)
     }
 
     /// Whether no task of this section waits for its learner.
     pub(crate) fn section_done(&self) -> bool {
-        self.tasks().iter().all(|task| self.progress.tasks.contains_key(&task.name))
+        self.tasks().iter().all(|task| self.outcome(&task.name).is_some())
     }
 
-    /// What a fresh sandbox lacks for the tasks that are not solved: those solved ones, in order, on which they build.
-    pub(crate) fn to_redo(&self) -> Vec<String> {
-        let solved = |name: &str| self.progress.tasks.get(name) == Some(&Outcome::Solved);
-        let mut needed = BTreeSet::new();
-        let open = self.outline.tasks().filter(|task| !solved(&task.name));
-        let mut look: Vec<&str> = open.flat_map(|task| &task.after).map(String::as_str).collect();
-        while let Some(name) = look.pop() {
-            if needed.insert(name) {
-                look.extend(self.outline.task(name).iter().flat_map(|task| &task.after).map(String::as_str));
-            }
+    /// The tasks that left something behind which a fresh sandbox lacks, in an order in which they can be done again:
+    /// those that are solved, and skipped ones on which these build. Questions leave nothing.
+    pub(crate) fn to_make_again(&self) -> Vec<Task> {
+        let outcome = |task: &Task| self.progress.tasks.get(&task.name).filter(|_| task.question.is_none());
+        let solved = self.outline.tasks().filter(|task| outcome(task) == Some(&Outcome::Solved));
+        let needed: BTreeSet<&str> = solved.flat_map(|task| self.outline.before(task)).collect();
+        let again = |task: &&Task| match outcome(task) {
+            Some(Outcome::Solved) => true,
+            Some(Outcome::Skipped) => needed.contains(task.name.as_str()),
+            None => false,
+        };
+        self.outline.solvable().into_iter().filter(again).cloned().collect()
+    }
+
+    /// Takes note that what a solved task had made could not be made again, and why: it is to be done again.
+    pub(crate) fn lose(&mut self, task: &str, why: &str) {
+        if self.progress.tasks.get(task) == Some(&Outcome::Solved) {
+            self.lost.insert(task.to_owned());
+            let words = format!("It was solved, and could not be done again in this sandbox: {why}");
+            self.missing.insert(task.to_owned(), vec![words]);
+            self.choose_open();
         }
-        let redo = |task: &&Task| task.question.is_none() && solved(&task.name) && needed.contains(task.name.as_str());
-        self.outline.tasks().filter(redo).map(|task| task.name.clone()).collect()
     }
 
-    /// Forgets all that was solved, skipped and shown.
-    pub(crate) fn begin_anew(&mut self) {
-        self.progress = Progress::default();
-        self.missing.clear();
-        self.solutions.clear();
-        self.go(0);
+    /// The tasks that were solved and are to be done again.
+    pub(crate) fn lost(&self) -> impl Iterator<Item = &Task> {
+        self.outline.tasks().filter(|task| self.lost.contains(&task.name))
     }
 }
 
@@ -363,16 +381,48 @@ mod tests {
         assert!(session.progress.tasks.contains_key("gone"), "an older version may have it yet");
     }
 
+    fn names(tasks: &[Task]) -> Vec<&str> {
+        tasks.iter().map(|task| task.name.as_str()).collect()
+    }
+
     #[test]
-    fn a_fresh_sandbox_lacks_what_open_tasks_build_on() {
+    fn a_fresh_sandbox_lacks_what_solved_tasks_made() {
         let mut session = sample::session();
-        assert!(session.to_redo().is_empty());
-        session.judge("make", Verdict::Passed);
+        assert!(session.to_make_again().is_empty());
         session.judge("address", Verdict::Passed);
-        assert_eq!(session.to_redo(), ["make"], "nothing builds on `address`");
+        session.judge("devices", Verdict::Passed);
+        session.skip();
+        assert_eq!(names(&session.to_make_again()), ["address"], "a question left nothing, nothing builds on `make`");
         session.judge("delete", Verdict::Passed);
-        assert!(session.to_redo().is_empty());
-        session.begin_anew();
-        assert_eq!(session.progress, Progress::default());
+        assert_eq!(names(&session.to_make_again()), ["make", "address", "delete"], "it was skipped and is needed");
+    }
+
+    #[test]
+    fn tasks_are_done_again_after_those_they_come_after() {
+        let mut session = sample::session();
+        session.outline.sections.reverse();
+        for task in ["delete", "make"] {
+            session.judge(task, Verdict::Passed);
+        }
+        assert_eq!(names(&session.to_make_again()), ["make", "delete"]);
+    }
+
+    #[test]
+    fn what_could_not_be_made_again_is_open() {
+        let mut session = sample::session();
+        session.judge("make", Verdict::Passed);
+        session.judge("devices", Verdict::Passed);
+        session.lose("make", "there is no box");
+        session.lose("address", "it was never solved");
+        assert_eq!(
+            (session.count(), session.due(Scope::Section)),
+            ((1, 4), vec!["make".to_owned(), "address".to_owned()])
+        );
+        assert!(session.missing("make")[0].ends_with("there is no box") && session.missing("address").is_empty());
+        assert_eq!(session.progress.tasks["make"], Outcome::Solved, "another sandbox may have it");
+        let delete = session.outline.task("delete").unwrap().clone();
+        assert_eq!(session.standing(&delete), Standing::Waits(vec!["Make a namespace".to_owned()]));
+        assert!(session.judge("make", Verdict::Passed), "it is newly solved here");
+        assert_eq!((session.count(), session.lost().count()), ((2, 4), 0));
     }
 }

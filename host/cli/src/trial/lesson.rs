@@ -15,15 +15,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::script::{self, Place};
 use super::{Outcome, SCRIPT};
-use crate::chapters;
 use crate::control::client::Client;
 use crate::control::handed::{Desk, PRELUDE};
 use crate::control::wire::WireError;
+use crate::{calls, chapters};
 
-/// How long the kernel may take until a check sees what was done.
-const GREEN: Duration = Duration::from_secs(5);
-/// How often a check is asked meanwhile.
-const AGAIN: Duration = Duration::from_millis(200);
 /// How long a command has to end after it was interrupted.
 const GRACE: Duration = Duration::from_secs(5);
 /// How much is kept of what a command writes, in bytes.
@@ -80,7 +76,7 @@ impl<'a> Lesson<'a> {
         solved: &[&Task],
     ) -> anyhow::Result<Lesson<'a>> {
         let mut lesson = Lesson::load(client, folder, bytes, manifest).await?;
-        lesson.ask(Request::Setup).await?;
+        lesson.client.ask(Request::Setup, |_, _| {}).await?;
         for task in solved {
             let answer = lesson.solve(task).await?;
             if let Outcome::Failed(why) = lesson.turns_green(task, answer.as_deref()).await? {
@@ -93,15 +89,12 @@ impl<'a> Lesson<'a> {
 
     /// Has the chapter solve a task; a question's answer.
     pub(super) async fn solve(&mut self, task: &Task) -> anyhow::Result<Option<String>> {
-        match self.ask(Request::Solve { task: task.name.clone() }).await? {
-            Reply::Solved { answer } => Ok(answer),
-            other => Err(WireError::Unexpected(Box::new(other)).into()),
-        }
+        calls::solve(&mut self.client, &task.name).await
     }
 
     /// Whether the check says that something is missing. That an answer is of the wrong kind will do, too.
     pub(super) async fn is_red(&mut self, task: &Task, answer: Option<&str>) -> anyhow::Result<Outcome> {
-        match self.check(task, answer).await {
+        match calls::check(&mut self.client, &task.name, answer).await {
             Ok(Verdict::Missing(_)) => Ok(Outcome::Held),
             Ok(Verdict::Passed) => Ok(Outcome::Failed("the check passes".to_owned())),
             Err(error) => match error.downcast_ref::<Failure>() {
@@ -114,21 +107,8 @@ impl<'a> Lesson<'a> {
 
     /// Whether the check passes, now or soon.
     pub(super) async fn turns_green(&mut self, task: &Task, answer: Option<&str>) -> anyhow::Result<Outcome> {
-        let end = Instant::now() + GREEN;
-        loop {
-            let why = match self.check(task, answer).await {
-                Ok(Verdict::Passed) => return Ok(Outcome::Held),
-                Ok(Verdict::Missing(what)) => what.join("; "),
-                Err(error) => match error.downcast::<Failure>() {
-                    Ok(failure) => return Ok(Outcome::Failed(failure.message)),
-                    Err(error) => return Err(error),
-                },
-            };
-            if Instant::now() > end {
-                return Ok(Outcome::Failed(format!("still missing: {why}")));
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
+        let why = calls::turns_green(&mut self.client, &task.name, answer).await?;
+        Ok(why.map_or(Outcome::Held, Outcome::Failed))
     }
 
     /// Runs a script of the author's, each part where its line `# on: TARGET` or `# in: a second terminal` says, up to the
@@ -203,18 +183,6 @@ impl<'a> Lesson<'a> {
             keep(&mut ran.written, &chunk[..read]);
         }
         Ok(ran)
-    }
-
-    async fn check(&mut self, task: &Task, answer: Option<&str>) -> anyhow::Result<Verdict> {
-        let request = Request::Check { task: task.name.clone(), answer: answer.map(str::to_owned) };
-        match self.ask(request).await? {
-            Reply::Verdict { verdict } => Ok(verdict),
-            other => Err(WireError::Unexpected(Box::new(other)).into()),
-        }
-    }
-
-    async fn ask(&mut self, request: Request) -> anyhow::Result<Reply> {
-        self.client.ask(request, |_, _| {}).await
     }
 }
 

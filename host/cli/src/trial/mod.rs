@@ -12,7 +12,6 @@ mod lesson;
 mod report;
 mod script;
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use knetsim_lab::package::{self, Trials};
@@ -252,25 +251,9 @@ fn step(what: impl Into<String>, outcome: Outcome) -> Step {
 }
 
 /// The tasks that one comes after, and those that these come after, in an order in which they can be solved.
-fn before<'a>(outline: &'a Outline, task: &Task) -> Vec<&'a Task> {
-    let mut needed: BTreeSet<&str> = task.after.iter().map(String::as_str).collect();
-    loop {
-        let more: BTreeSet<_> =
-            needed.iter().filter_map(|name| outline.task(name)).flat_map(|task| &task.after).collect();
-        let known = needed.len();
-        needed.extend(more.into_iter().map(String::as_str));
-        if needed.len() == known {
-            break;
-        }
-    }
-    let mut open: Vec<&Task> = outline.tasks().filter(|task| needed.contains(task.name.as_str())).collect();
-    let mut ordered: Vec<&Task> = Vec::new();
-    while !open.is_empty() {
-        // An outline has no circles: one is always ready, and the first of those is the author's order.
-        let ready = open.iter().position(|task| task.after.iter().all(|name| ordered.iter().any(|o| o.name == *name)));
-        ordered.push(open.remove(ready.unwrap_or(0)));
-    }
-    ordered
+fn before<'a>(outline: &'a Outline, task: &'a Task) -> Vec<&'a Task> {
+    let needed = outline.before(task);
+    outline.solvable().into_iter().filter(|task| needed.contains(task.name.as_str())).collect()
 }
 
 /// All commands of a text, in order.

@@ -1,0 +1,72 @@
+//! Files of knetsim's in a person's home: progress, and the console's history.
+//!
+//! Invariant: a file is whole at any time, and one that can't be understood is put aside, never written over.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use rustix::fs::{FlockOperation, flock};
+
+/// Where a person's own data are kept: `$XDG_DATA_HOME/knetsim`, else `~/.local/share/knetsim`.
+pub(crate) fn data() -> anyhow::Result<PathBuf> {
+    folder("XDG_DATA_HOME", ".local/share")
+}
+
+/// The folder `knetsim` in the one that a variable names, else in that of the person's home. Names that depend on where
+/// the program was started count as none.
+pub(crate) fn folder(variable: &str, of_home: &str) -> anyhow::Result<PathBuf> {
+    let base = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::home_dir().filter(|path| path.is_absolute());
+    let base = base.or_else(|| Some(home()?.join(of_home)));
+    Ok(base.with_context(|| format!("neither {variable} nor HOME names a folder"))?.join("knetsim"))
+}
+
+/// Makes a folder that only this person can enter, and keeps other programs of theirs from changing it at the same
+/// time until what is returned is dropped.
+pub(crate) fn lock(folder: &Path) -> io::Result<File> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let locked = File::open(folder)?;
+    flock(&locked, FlockOperation::LockExclusive)?;
+    Ok(locked)
+}
+
+/// Writes a file of a folder whole.
+pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(folder.join(name))?;
+    Ok(())
+}
+
+/// Gives a file another name, `progress.json.1` or the next one that is free, and says which. The folder is locked.
+pub(crate) fn put_aside(path: &Path) -> io::Result<PathBuf> {
+    for number in 1_u32.. {
+        let aside = path.with_added_extension(number.to_string());
+        if aside.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            std::fs::rename(path, &aside)?;
+            return Ok(aside);
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_aside_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("progress.json");
+        for (number, text) in [(1, "one"), (2, "two")] {
+            write(folder.path(), "progress.json", text.as_bytes()).unwrap();
+            assert_eq!(put_aside(&path).unwrap(), folder.path().join(format!("progress.json.{number}")));
+        }
+        assert_eq!(std::fs::read_to_string(folder.path().join("progress.json.1")).unwrap(), "one");
+        assert!(!path.exists());
+    }
+}
