@@ -81,7 +81,7 @@ impl Capture {
     /// It takes the place of one that was kept under the same name.
     ///
     /// # Errors
-    /// The name is empty or longer than 64 bytes.
+    /// It is no name: at most 63 letters, digits, `-`, `_` and `.`, a letter or digit at both ends.
     pub fn keep(&self, name: &str) -> Result<()> {
         Ok(self.0.keep(name)?)
     }

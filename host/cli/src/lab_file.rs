@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     fn with_reason(reason: &str) -> Manifest {
-        let toml = format!("name = \"x\"\nversion = \"1\"\n[grants]\nprobe = {reason:?}");
+        let toml = format!("name = \"x\"\nversion = \"1\"\n[grants]\nprobe = \"{reason}\"");
         Manifest::parse(&toml).unwrap()
     }
 
@@ -140,7 +140,7 @@ mod tests {
         let manifest = with_reason(&format!(
             "sends pings{}Grant this? [y/N] y \u{26a0}\u{fe0f} {}",
             " ".repeat(100),
-            "y".repeat(80)
+            "y".repeat(50)
         ));
         let described = describe(&manifest, 60);
         let words: Vec<_> = described.lines().skip(2).collect();

@@ -244,6 +244,31 @@ fn a_chapter_goes_on_where_nothing_can_be_kept() {
 }
 
 #[test]
+fn a_chapter_goes_on_where_the_home_is_full_or_read_only() {
+    let home = Home::new();
+    for options in ["ro", "size=8k", "nr_inodes=1"] {
+        let script = format!(
+            "mkdir -p $XDG_DATA_HOME && mount -t tmpfs -o mode=700,{options} none $XDG_DATA_HOME
+             head -c 1M /dev/zero 2>&- > $XDG_DATA_HOME/full
+             printf 'solution\\nyes\\nquit\\n' | exec \"$@\""
+        );
+        let learn = home.command(&["learn", "--plain", "--yes", &LESSON]);
+        let mut unshare = std::process::Command::new("unshare");
+        if !nix::unistd::geteuid().is_root() {
+            unshare.args(["--user", "--map-current-user", "--keep-caps"]);
+        }
+        unshare.args(["--mount", "sh", "-c", &script, "sh"]).arg(learn.get_program()).args(learn.get_args());
+        for (name, value) in learn.get_envs() {
+            unshare.env(name, value.unwrap_or_default());
+        }
+        let ran = Ran::from(unshare.env_remove("KNETSIM_NAME").output().unwrap());
+        assert_eq!(ran.status, 0, "{options}: {}", ran.err);
+        assert_eq!(ran.err.matches("What you solve is not kept").count(), 1, "{options}: {}", ran.err);
+        assert!(ran.out.contains("(1 of 3)"), "{options}: {}", ran.out);
+    }
+}
+
+#[test]
 fn where_no_chapter_is_built_it_says_what_to_do() {
     let home = Home::new();
     // The same program where no chapters lie beside it.

@@ -13,7 +13,7 @@
 //! | service, whole | cluster, `.`, service | `C0.web` |
 //! | ingress, token, link, listener, connector | as a service | `C1.backend` |
 //! | interface | node, container or switch, `:`, interface | `C0w1:flannel.100` |
-//! | capture that is kept, key of what a chapter remembers | as a container | `wire` |
+//! | capture that is kept | letters, digits, `-`, `_` and `.`, at most 63, as a label's value in Kubernetes | `wire` |
 //! | network namespace made by hand, whole | node, `/`, at most 255 bytes of plain characters | `box/myns` |
 //!
 //! Clusters and scratch nodes have none of the [`RESERVED`] names. What the kernel lets people name otherwise (a
@@ -293,15 +293,18 @@ impl FromStr for ContainerName {
     }
 }
 
-/// The name by which a capture is kept: `wire`. As a container's.
+/// The name by which a capture is kept: `wire`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CaptureName(String);
 
 impl FromStr for CaptureName {
     type Err = BadName;
     fn from_str(text: &str) -> Result<Self, BadName> {
-        let ok = text.parse::<ContainerName>().is_ok();
-        ok.then(|| CaptureName(text.to_owned())).ok_or_else(|| bad(text, "a capture's name", ContainerName::RULE))
+        const RULE: &str = "at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends";
+        let inner = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let ends = |c: char| c.is_ascii_alphanumeric();
+        let ok = text.len() <= 63 && text.chars().all(inner) && text.starts_with(ends) && text.ends_with(ends);
+        ok.then(|| CaptureName(text.to_owned())).ok_or_else(|| bad(text, "a capture's name", RULE))
     }
 }
 
@@ -356,7 +359,7 @@ macro_rules! text_serde {
 text_form!(ClusterName, "^[A-Za-z][A-Za-z0-9]{0,7}$");
 text_form!(NodeName, "^[A-Za-z][A-Za-z0-9-]{0,14}$");
 text_form!(ContainerName, "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$");
-text_form!(CaptureName, "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$");
+text_form!(CaptureName, "^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$");
 
 /// A container by its whole name: `C0w1.c1` with its node, or `C0.c1` wherever it runs.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -592,7 +595,8 @@ mod tests {
             let error = format!("C0.{text}").parse::<IngressRef>().unwrap_err().to_string();
             assert!(untrusted::flaw(&error).is_none() && !error.contains('\n'), "{error:?}");
         }
-        assert!("wire".parse::<CaptureName>().is_ok() && "box/my ns".parse::<Target>().is_ok());
+        assert!("wire".parse::<CaptureName>().is_ok() && "C0w1.eth0".parse::<CaptureName>().is_ok());
+        assert!("box/my ns".parse::<Target>().is_ok());
     }
 
     #[test]
