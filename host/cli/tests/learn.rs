@@ -16,11 +16,13 @@ use knetsim_testing::cli::until;
 use serde_json::{Value, json};
 
 /// The chapter of tests/lesson, built as its author would.
-static LESSON: LazyLock<String> = LazyLock::new(|| {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/lesson");
+static LESSON: LazyLock<String> = LazyLock::new(|| build("tests/lesson"));
+
+fn build(folder: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder);
     let built = knetsim_lab::package::build(&folder, None).unwrap();
     built.path.to_str().unwrap().to_owned()
-});
+}
 
 fn progress(home: &Home) -> Value {
     let file = home.0.path().join("data/knetsim/progress.json");
@@ -149,6 +151,25 @@ fn coming_back_makes_again_what_solved_tasks_had_made() {
     let steps = line_by_line(&home, &["--yes"], "list\n");
     assert!(steps.err.contains("[2/2] Done again, as it is solved: Bring its loopback up"), "{}", steps.err);
     assert!(steps.out.contains("solved   section 1: Bring its loopback up"), "{}", steps.out);
+}
+
+#[test]
+fn coming_back_to_linked_clusters_links_them() {
+    let home = Home::new();
+    let file = build("labs/c5");
+    let data = home.0.path().join("data/knetsim");
+    std::fs::create_dir_all(&data).unwrap();
+    let tasks = json!({"link": "solved", "port": "solved", "expose": "solved", "other-way": "solved"});
+    let kept = json!({"version": 1, "chapters": {"c5": {"section": 3, "tasks": tasks}}});
+    std::fs::write(data.join("progress.json"), kept.to_string()).unwrap();
+    let mut learner = Terminal::open(&home, &["learn", "--yes", &file]);
+    learner.sees("4 of 11 tasks");
+    for (from, at, says) in [("C0w2", "C0w1:1028", "REPORTS-"), ("C1w2", "C1w1:1028", "BACKEND-")] {
+        let said = home.must(&["exec", from, "--", "curl", "-s", "--max-time", "5", at]);
+        assert!(said.starts_with(says), "{said}");
+    }
+    learner.press("q");
+    assert_eq!(learner.ended(), Some(0), "{}", learner.text());
 }
 
 #[test]
