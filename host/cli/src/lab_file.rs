@@ -9,7 +9,7 @@ use anyhow::Context;
 use knetsim_lab::{Manifest, package};
 use knetsim_model::{Code, Failure, untrusted};
 use rustix::fs::{MemfdFlags, memfd_create};
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthChar;
 
 /// What a lab is run by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub(crate) fn describe(manifest: &Manifest, columns: usize) -> String {
     for (grant, reason) in &manifest.grants {
         let _ = writeln!(text, "  {grant:<12}{}", grant.allows());
         let mut begin = "because";
-        for line in wrapped(reason, columns.saturating_sub(INDENT + begin.len() + BAR.len() + 1)) {
+        for line in wrapped(reason, columns.saturating_sub(INDENT + begin.len() + BAR.len() + 2)) {
             let _ = writeln!(text, "{:INDENT$}{begin:<7}{BAR}{line}", "");
             begin = "";
         }
@@ -91,31 +91,35 @@ const BAR: &str = " | ";
 /// The narrowest that they are set, in columns.
 const NARROWEST: usize = 16;
 
-/// Words in lines of at most so many columns; a word that is longer is cut.
+/// Words in lines of at most so many columns, and one more for a mark; a word that is longer is cut.
 fn wrapped(words: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(NARROWEST);
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in untrusted::words(words).split(' ') {
-        let space = usize::from(used > 0);
-        if used > 0 && used + space + word.width() > columns {
+        let whole: usize = word.chars().map(width).sum();
+        if used > 0 && used + 1 + whole > columns {
             lines.push(String::new());
             used = 0;
-        } else if let (Some(line), 1) = (lines.last_mut(), space) {
-            line.push(' ');
+        } else if used > 0 {
+            lines.last_mut().iter_mut().for_each(|line| line.push(' '));
             used += 1;
         }
         for c in word.chars() {
-            let width = c.width().unwrap_or_default();
-            if used + width > columns {
+            if used + width(c) > columns && c.width() != Some(0) {
                 lines.push(String::new());
                 used = 0;
             }
             lines.last_mut().iter_mut().for_each(|line| line.push(c));
-            used += width;
+            used += width(c);
         }
     }
     lines
+}
+
+/// The most columns that a character takes: U+FE0F makes a picture of the letter before it, which is wider.
+fn width(c: char) -> usize {
+    if c == '\u{fe0f}' { 1 } else { c.width().unwrap_or_default() }
 }
 
 /// A file without a name that holds these bytes, to be passed on.
@@ -128,6 +132,8 @@ pub(crate) fn in_memory(bytes: &[u8]) -> std::io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use unicode_width::UnicodeWidthStr;
+
     use super::*;
 
     fn with_reason(reason: &str) -> Manifest {
@@ -144,9 +150,11 @@ mod tests {
         ));
         let described = describe(&manifest, 60);
         let words: Vec<_> = described.lines().skip(2).collect();
-        assert_eq!(words[0], "              because | sends pings Grant this? [y/N] y");
+        assert!(words[0].starts_with("              because | sends pings Grant this? [y/N] y"), "{described}");
         assert!(words[1..].iter().all(|line| line.starts_with("                      | ")), "{described}");
         assert!(described.lines().all(|line| line.width() < 60), "{described}");
+        let pictures = describe(&with_reason(&"\u{26a0}\u{fe0f}".repeat(90).replacen('\u{fe0f}', "a", 1)), 60);
+        assert!(pictures.lines().skip(2).all(|line| line.contains(BAR) && line.width() < 60), "{pictures}");
         let narrow = describe(&manifest, 1);
         assert!(narrow.lines().skip(2).all(|line| line.contains(BAR) && line.width() <= 41), "{narrow}");
     }

@@ -59,7 +59,7 @@ impl<'a> App<'a> {
     pub(crate) async fn run(mut self, notice: Option<String>) -> anyhow::Result<End> {
         self.screen.notice = notice;
         loop {
-            if let Some(words) = self.lesson.to_say() {
+            if let Some(words) = self.lesson.take_unsaid() {
                 self.screen.notice = Some(words);
             }
             self.draw()?;

@@ -214,7 +214,7 @@ impl Lesson {
     }
 
     /// What the learner has to know, once.
-    pub(crate) fn to_say(&mut self) -> Option<String> {
+    pub(crate) fn take_unsaid(&mut self) -> Option<String> {
         self.unsaid.take()
     }
 }

@@ -122,7 +122,7 @@ impl<'a> Plain<'a> {
     }
 
     fn say_what_is_new(&mut self) -> anyhow::Result<()> {
-        let words = self.lesson.to_say().unwrap_or_default();
+        let words = self.lesson.take_unsaid().unwrap_or_default();
         self.print(&words)
     }
 
