@@ -17,7 +17,6 @@ use super::script::{self, Place};
 use super::{Outcome, SCRIPT};
 use crate::control::client::Client;
 use crate::control::handed::{Desk, PRELUDE};
-use crate::control::wire::WireError;
 use crate::{calls, chapters};
 
 /// How long a command has to end after it was interrupted.
