@@ -8,8 +8,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::go_json;
+
+mod reading;
+
+pub use reading::Others;
+
 /// The value of the key `/coreos.com/network/config`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct FlannelConfig {
     /// The pod network, such as `11.0.0.0/8`.
@@ -30,10 +36,14 @@ pub struct FlannelConfig {
     /// How packets cross from node to node; left out, flannel's `udp`, which is not driven here.
     #[serde(default = "default_backend")]
     pub backend: Backend,
+    /// Other keys, which have no effect and are kept as they were given.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub others: Others,
 }
 
 /// The backend and its options; only `vxlan` is driven in process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Backend {
     /// `vxlan`.
@@ -57,6 +67,10 @@ pub struct Backend {
     /// Group policies in VXLAN's header: not driven here.
     #[serde(rename = "GBP", default, skip_serializing_if = "std::ops::Not::not")]
     pub gbp: bool,
+    /// Other keys, which have no effect and are kept as they were given.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub others: Others,
 }
 
 /// What VXLAN over IPv4 takes of each packet, in bytes: outer Ethernet, IP, UDP and VXLAN headers.
@@ -69,7 +83,8 @@ fn default_backend() -> Backend {
 impl Backend {
     /// That backend, its options left out.
     pub fn new(kind: &str, vni: u32, port: u16) -> Self {
-        Backend { kind: kind.to_owned(), vni, port, mtu: None, learning: false, direct_routing: false, gbp: false }
+        let (kind, others) = (kind.to_owned(), Others::new());
+        Backend { kind, vni, port, mtu: None, learning: false, direct_routing: false, gbp: false, others }
     }
 }
 
@@ -91,6 +106,7 @@ impl Default for FlannelConfig {
             subnet_max: Some(Ipv4Addr::new(11, 99, 0, 0)),
             enable_ipv6: false,
             backend: Backend::new("vxlan", 100, 8472),
+            others: Others::new(),
         }
     }
 }
@@ -230,7 +246,7 @@ impl LeaseValue {
     /// What the vxlan backend needs to know of the node; none where it is of another backend.
     pub fn vxlan(&self) -> Option<VxlanData> {
         let data = self.backend_data.as_ref().filter(|_| self.backend_type == "vxlan")?;
-        VxlanData::deserialize(data).ok()
+        go_json::from_value(data).ok()
     }
 }
 
@@ -250,7 +266,7 @@ impl Lease {
 
     /// Reads key and value; none where either is not flannel's.
     pub fn parse(key: &[u8], value: &[u8]) -> Option<Self> {
-        Some(Lease { subnet: Self::subnet_of(key)?, value: serde_json::from_slice(value).ok()? })
+        Some(Lease { subnet: Self::subnet_of(key)?, value: go_json::from_slice(value).ok()? })
     }
 }
 
@@ -310,6 +326,10 @@ mod tests {
         assert_eq!(lease.key(), "/coreos.com/network/subnets/10.244.33.0-24");
         assert_eq!(serde_json::to_string(&lease.value).unwrap(), value);
         assert_eq!(Lease::subnet_of(b"/x/10.5.34.0-24&fc00:0:0:1::-64"), Some("10.5.34.0/24".parse().unwrap()));
+        let other_case =
+            r#"{"publicip":"10.99.0.11","BACKENDTYPE":"vxlan","backenddata":{"vni":1,"vtepmac":"56:30:00:00:00:01"}}"#;
+        let other = Lease::parse(b"/coreos.com/network/subnets/10.244.33.0-24", other_case.as_bytes()).unwrap();
+        assert_eq!(other.value.vxlan(), lease.value.vxlan());
         for key in ["", "/", "/x/10.5.34.1-24", "/x/10.5.34.0-33", "/x/10.5.34.0", "/x/a-b"] {
             assert_eq!(Lease::subnet_of(key.as_bytes()), None, "{key}");
         }

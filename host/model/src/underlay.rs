@@ -11,6 +11,8 @@ pub const PREFIX: u8 = 8;
 pub const UNDERLAY: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), PREFIX);
 /// Where virtual addresses of services come from; every worker has a route to it.
 pub const SERVICES: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 16);
+/// The largest packet of a node's `eth0`, in bytes: a veth pair's, unless somebody changes it.
+pub const MTU: u32 = 1500;
 /// The most nodes there can be: numbers 1 to 65534 under `10.0.0.0/16`.
 pub const MAX_NODES: u32 = 65_534;
 /// The most clusters there can be: `10.1.0.0/16` to `10.255.0.0/16` hold their etcd nodes.

@@ -119,6 +119,10 @@ pub(crate) struct Inner {
     pub(crate) log: Log,
     pub(crate) state: watch::Sender<AgentState>,
     pub(crate) repair: AtomicBool,
+    /// The underlay's interface is down.
+    cut: AtomicBool,
+    /// The underlay's interface was set up after it was down.
+    pub(crate) back: AtomicBool,
     /// The device is to be looked at.
     pub(crate) look: Notify,
     /// None before the first lease.
@@ -159,6 +163,8 @@ impl Agent {
             log,
             state: watch::Sender::new(state),
             repair: AtomicBool::new(true),
+            cut: AtomicBool::new(false),
+            back: AtomicBool::new(false),
             look: Notify::new(),
             overlay: Mutex::default(),
         };
@@ -235,7 +241,20 @@ impl Agent {
     }
 
     /// To be told what the kernel announced on the node: where it may be about the tunnel, it is looked at soon.
+    ///
+    /// When the interface of the underlay is set up again, the routes that the kernel dropped with it are written
+    /// again, also where it mends nothing else: nobody deleted them.
     pub fn changed(&self, change: &Change) {
+        let mut words = change.detail.split(' ');
+        if change.subject == "link" && words.next() == Some(UNDERLAY) {
+            match words.next() {
+                Some("down") => self.inner.cut.store(true, Ordering::Relaxed),
+                Some("up") if self.inner.cut.swap(false, Ordering::Relaxed) => {
+                    self.inner.back.store(true, Ordering::Relaxed);
+                }
+                _ => {}
+            }
+        }
         let about = |word: &str| word == UNDERLAY || word.starts_with("flannel.");
         if change.subject == "history" || change.detail.split(' ').any(about) {
             self.inner.look.notify_one();

@@ -101,7 +101,8 @@ impl Device {
         let mut device = Device {
             index: 0,
             mac: mac.unwrap_or(Mac([0; 6])),
-            mtu: backend.mtu.unwrap_or(underlay.mtu).saturating_sub(OVERHEAD),
+            // The kernel makes it no larger than what the underlay carries.
+            mtu: backend.mtu.map_or(underlay.mtu, |mtu| mtu.min(underlay.mtu)).saturating_sub(OVERHEAD),
             vni: backend.vni,
             port: if backend.port == 0 { DEFAULT_PORT } else { backend.port },
             local,

@@ -50,6 +50,15 @@ pub(crate) enum Drift {
     Stranger(Entry),
 }
 
+/// What is mended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mend {
+    Nothing,
+    /// What the kernel drops when the underlay's interface is set down: the routes by it.
+    Dropped,
+    All,
+}
+
 impl Seen {
     /// Asks the kernel.
     pub(crate) fn read(netlink: &Netlink, device: &Device) -> Result<Self, KernelError> {
@@ -161,6 +170,13 @@ fn hop(route: &Route) -> String {
 }
 
 impl Drift {
+    pub(crate) fn is_mended_by(&self, mend: Mend) -> bool {
+        match self {
+            Drift::Entry { entry: Entry::DirectRoute(..), instead: None, .. } => mend != Mend::Nothing,
+            _ => mend == Mend::All,
+        }
+    }
+
     /// Whether only another device mends it.
     pub(crate) fn needs_device(&self) -> bool {
         matches!(self, Drift::NoDevice | Drift::Misfit(_))

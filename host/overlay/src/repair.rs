@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::agent::{AgentError, Inner, Overlay};
 use crate::device::Device;
-use crate::drift::{Drift, Seen, compare, strangers};
+use crate::drift::{Drift, Mend, Seen, compare, strangers};
 
 /// How often the device is looked at when the kernel announces nothing.
 const LOOK: Duration = Duration::from_secs(30);
@@ -30,7 +30,12 @@ impl Inner {
             }
             let mut overlay = self.overlay.lock().await;
             let Some(overlay) = overlay.as_mut().filter(|overlay| overlay.established) else { continue };
-            let drift = match self.settle(overlay, self.repair.load(Ordering::Relaxed)) {
+            let mend = match (self.repair.load(Ordering::Relaxed), self.back.swap(false, Ordering::Relaxed)) {
+                (true, _) => Mend::All,
+                (false, true) => Mend::Dropped,
+                (false, false) => Mend::Nothing,
+            };
+            let drift = match self.settle(overlay, mend) {
                 Ok(drift) => self.words(overlay, &drift),
                 Err(error) => vec![chain(&error)],
             };
@@ -44,7 +49,7 @@ impl Inner {
         let seen = Seen::read(netlink, device)?;
         let left = strangers(device, &overlay.peers, &seen);
         netlink.apply(left.iter().flat_map(|drift| drift.mend(device, overlay.lease.subnet)))?;
-        let drift = self.settle(overlay, true)?;
+        let drift = self.settle(overlay, Mend::All)?;
         if !drift.is_empty() {
             return Err(AgentError::Drift(self.words(overlay, &drift).join("; ")));
         }
@@ -53,26 +58,31 @@ impl Inner {
         Ok(())
     }
 
-    /// Compares, and mends if `repair`. Gives what differs in the end.
-    fn settle(&self, overlay: &mut Overlay, repair: bool) -> Result<Vec<Drift>, KernelError> {
+    /// Compares, and mends. Gives what differs in the end.
+    fn settle(&self, overlay: &mut Overlay, mend: Mend) -> Result<Vec<Drift>, AgentError> {
         let netlink = &self.spec.netlink;
         let mut rounds = 0;
         loop {
             let subnet = overlay.lease.subnet;
             let seen = Seen::read(netlink, &overlay.device)?;
             let drift = compare(&overlay.device, subnet, &overlay.peers, &seen);
-            if drift.is_empty() || !repair || rounds == ROUNDS {
+            let mended: Vec<_> = drift.iter().filter(|drift| drift.is_mended_by(mend)).cloned().collect();
+            if mended.is_empty() || rounds == ROUNDS {
                 return Ok(drift);
             }
             if overlay.established {
-                self.words(overlay, &drift).iter().for_each(|words| self.log.warning(&format!("{words}, mending")));
+                self.words(overlay, &mended).iter().for_each(|words| self.log.warning(&format!("{words}, mending")));
             }
-            if drift.iter().any(Drift::needs_device) {
-                let mac = Some(overlay.device.mac);
+            if mended.iter().any(Drift::needs_device) {
+                let (mac, mtu) = (Some(overlay.device.mac), overlay.device.mtu);
                 overlay.device = Device::ensure(netlink, &overlay.config, self.spec.public_ip, mac)?;
                 overlay.device.set_address(netlink, subnet)?;
+                if overlay.device.mtu != mtu {
+                    // The underlay carries other packets than before; new containers are to know.
+                    self.write_env(&overlay.config, &overlay.device, &overlay.lease)?;
+                }
             } else {
-                let mends = drift.iter().flat_map(|drift| drift.mend(&overlay.device, subnet));
+                let mends = mended.iter().flat_map(|drift| drift.mend(&overlay.device, subnet));
                 netlink.apply(mends)?;
             }
             rounds += 1;

@@ -101,6 +101,7 @@ impl Inner {
             "VXLAN config: VNI={} Port={} GBP=false Learning={} DirectRouting={}",
             device.vni, device.port, device.learning, config.backend.direct_routing
         ));
+        config.warnings().iter().for_each(|words| self.log.warning(words));
         let previous = files::read(&self.spec.files, SUBNET_ENV, 4096).ok();
         let previous = previous.and_then(|text| SubnetEnv::subnet_of(&String::from_utf8_lossy(&text)));
         let (lease, found) = self.acquire(&config, &device, previous).await?;
@@ -151,6 +152,13 @@ impl Inner {
     /// Gives the device the lease's address, and tells CNI's plugin.
     async fn take_up(&self, config: &FlannelConfig, device: &Device, lease: &Lease) -> Result<(), AgentError> {
         device.set_address(&self.spec.netlink, lease.subnet)?;
+        self.write_env(config, device, lease)?;
+        self.log.info("Wrote subnet file to /run/flannel/subnet.env");
+        Ok(())
+    }
+
+    /// Tells CNI's plugin.
+    pub(crate) fn write_env(&self, config: &FlannelConfig, device: &Device, lease: &Lease) -> Result<(), AgentError> {
         let first = u32::from(lease.subnet.network()) + 1;
         let subnet = Ipv4Net::new_assert(first.into(), lease.subnet.prefix_len());
         let env = SubnetEnv { network: config.network, subnet, mtu: device.mtu };
@@ -160,9 +168,7 @@ impl Inner {
             files::write(folder, BESIDE, env.to_string().as_bytes())?;
             folder.rename(BESIDE, folder, SUBNET_ENV)
         };
-        write().map_err(|source| AgentError::File { path: "/run/flannel/subnet.env", source })?;
-        self.log.info("Wrote subnet file to /run/flannel/subnet.env");
-        Ok(())
+        write().map_err(|source| AgentError::File { path: "/run/flannel/subnet.env", source })
     }
 
     /// Leads to exactly the nodes that hold these leases.

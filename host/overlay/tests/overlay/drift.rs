@@ -98,3 +98,63 @@ fn it_is_only_said_where_repair_is_off() {
         assert!(one.pings(two.address()) && one.pings(three.address()));
     });
 }
+
+#[test]
+fn direct_routes_come_back_with_the_cable() {
+    test(async || {
+        let cluster = Cluster::start_bare(1).await;
+        // As people write it, and flannel takes it.
+        let config =
+            r#"{"network":"11.0.0.0/8","subnetlen":20,"backend":{"type":"vxlan","vni":100,"Directrouting":true}}"#;
+        cluster.etcdctl(&["put", "/coreos.com/network/config", config]);
+        let (one, two) = (cluster.node(3).await, cluster.node(4).await);
+        one.knows(&two).await;
+        let subnet = two.agent.state().subnet.unwrap();
+        let route = || one.run(&format!("ip route show {subnet}")).trim().to_owned();
+        let direct = format!("{subnet} via 10.0.0.4 dev eth0");
+        assert_eq!(route(), direct);
+        one.agent.set_repair(false);
+        one.run("ip link set eth0 down");
+        assert_eq!(route(), "");
+        one.run("ip link set eth0 up");
+        until("the direct route is back", async || route() == direct).await;
+        one.until("nothing differs", |state| state.drift.is_empty()).await;
+        // What somebody deletes stays away.
+        one.run(&format!("ip route del {subnet}"));
+        let words = format!("C0w3 has no route to {subnet} (C0w4)");
+        one.until(&words, |state| state.drift.contains(&words)).await;
+        one.run("ip link set lo down");
+        one.run("ip link set lo up");
+        one.until("it is told", |state| state.drift.contains(&words)).await;
+        assert_eq!(route(), "");
+    });
+}
+
+#[test]
+fn the_tunnel_carries_no_more_than_the_underlay() {
+    test(async || {
+        let cluster = Cluster::start_bare(1).await;
+        let config = r#"{"Network":"11.0.0.0/8","Backend":{"Type":"vxlan","MTU":9000,"SubnetLen":20}}"#;
+        cluster.etcdctl(&["put", "/coreos.com/network/config", config]);
+        let one = cluster.node(3).await;
+        let env = || one.files.read_to_string("run/flannel/subnet.env").unwrap();
+        let mtu = || one.netlink.link("flannel.1").unwrap().unwrap().mtu;
+        assert_eq!((mtu(), env().contains("FLANNEL_MTU=1450\n")), (1450, true), "{}", env());
+        assert_eq!(one.agent.state().drift, [""; 0]);
+        let log = one.files.read_to_string("var/log/flanneld.log").unwrap();
+        assert!(
+            log.contains("flannel doesn't know Backend.SubnetLen and ignores it; did you mean SubnetLen?"),
+            "{log}"
+        );
+        // An underlay that carries more, and one that carries less, before the device is made anew.
+        for (underlay, tunnel) in [(4000, 3950), (1400, 1350)] {
+            one.run(&format!("ip link set eth0 mtu {underlay}"));
+            one.run("ip link del flannel.1");
+            until("the device is there again", async || one.netlink.link("flannel.1").unwrap().is_some()).await;
+            until("file and device agree", async || {
+                mtu() == tunnel && env().contains(&format!("FLANNEL_MTU={tunnel}\n"))
+            })
+            .await;
+        }
+    });
+}
