@@ -280,6 +280,12 @@ fn a_connector_by_selector_follows_its_containers() {
     scene.ok(&["create", "service", "C0.s", "--vip", "100.64.1.1", "--port", "80:8000", "b"]);
     scene.ok(&["create", "connector", "C0.web", "--host", "100.64.1.1", "--port", "80"]);
     scene.answers("C1.c1", "C1w1", "B");
+    // The way to the services goes with the cable, and comes back with it, where nobody mends anything else.
+    scene.ok(&["repair", "off", "C0w1"]);
+    scene.ok(&["link", "C0w1:eth0", "down"]);
+    scene.becomes("links", "C1.c0", "peer unreachable: ");
+    scene.ok(&["link", "C0w1:eth0", "up"]);
+    scene.answers("C1.c1", "C1w1", "B");
 }
 
 #[test]
@@ -319,12 +325,12 @@ fn a_file_is_followed_and_what_cannot_be_is_refused() {
     fails(3, &["create", "link", "C0.c2", "--to", "C2"], "C2 has no site");
     fails(4, &["create", "listener", "C1.two", "--port", "1100"], "port 1100 of C1w1");
     fails(2, &["create", "listener", "C1.two", "--port", "55671"], "the routers' own");
-    let both = "listener C1.mine (of the user) and ingress C1.in (of the user) both want port 1100 of C1w1";
+    let both = "listener C1.mine and ingress C1.in both want port 1100 of C1w1";
     let ingress = ["create", "ingress", "C1.in", "--worker", "C1w1", "--default", "10.0.0.9:80", "--port"];
     fails(4, &[&ingress[..], &["1100"]].concat(), both);
     fails(4, &[&ingress[..], &["55671"]].concat(), "the router of site C1");
     scene.ok(&[&ingress[..], &["1101"]].concat());
-    fails(4, &["create", "listener", "C1.two", "--port", "1101"], "ingress C1.in (of the user)");
+    fails(4, &["create", "listener", "C1.two", "--port", "1101"], "ingress C1.in both want port 1101");
     scene.ok(&["delete", "ingress", "C1.in"]);
     let inside = scene.knetsim.run(&["exec", "C1w1", "--", "knetsim", "inspect"]);
     assert!(String::from_utf8_lossy(&inside.stderr).contains("this is inside of a sandbox"), "{inside:?}");

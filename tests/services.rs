@@ -370,7 +370,12 @@ fn spoilt_rules_are_mended_or_told() {
     assert!(refused.contains("no virtual address"), "{refused}");
     assert!(scene.knetsim.fails(3, &["create", "service", "C0.web", "c9"]).contains("C0.c9"));
     scene.ok(&["create", "service", "C0.web", "--port", "80", "--selector", "app=web"]);
-    assert!(scene.knetsim.fails(4, &["create", "service", "C0.web", "c1"]).contains("made by the user"));
+    assert!(
+        scene
+            .knetsim
+            .fails(4, &["create", "service", "C0.web", "c1"])
+            .contains("there is already a service C0.web; to change it")
+    );
     scene.ok(&["create", "service", "C0.web", "--replace", "c1"]);
     assert_eq!(scene.service("web")["spec"]["vip"], "100.64.0.1");
     scene.exec("C0.c1", &["ping", "-c1", "-W2", "100.64.0.1"]);

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use knetsim_emulator::plan::{Planner, View};
 use knetsim_model::topology::Topology;
+use knetsim_model::underlay::Underlay;
 use knetsim_model::{Failure, Operation, Owner};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,22 +15,25 @@ use serde_saphyr::{RenderOptions, UserMessageFormatter};
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 2 << 20;
 
-/// Reads a topology file and sees that what it says can be made; `-` is standard input.
+/// Reads a topology file and sees that what it says can be made; `-` is standard input. `underlay` takes the
+/// place of the file's.
 ///
 /// # Errors
 /// [`Failure::invalid`] with the place and what was expected there.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Topology> {
-    plan(Document::read(path)?)
+pub(crate) fn read(path: &Path, underlay: Option<Underlay>) -> anyhow::Result<Topology> {
+    Ok(plan(Document::read(path)?, underlay)?.0)
 }
 
-/// The topology of a document, seen that what it says can be made.
-pub(crate) fn plan(document: Document) -> anyhow::Result<Topology> {
+/// The topology of a document, seen that what it says can be made; and what a person should know of it. `underlay`
+/// takes the place of the document's.
+pub(crate) fn plan(document: Document, underlay: Option<Underlay>) -> anyhow::Result<(Topology, Vec<String>)> {
     const HINT: &str = "`knetsim schema` prints what a topology file may hold; `{}` stands for nothing at all";
-    let topology: Topology = document.parse(HINT)?;
+    let mut topology: Topology = document.parse(HINT)?;
+    topology.underlay = underlay.or(topology.underlay);
     let apply = Operation::Apply { topology: topology.clone() };
-    Planner::plan(View::default(), &apply, Owner::File)
+    let plan = Planner::plan(View::default(), &apply, Owner::File)
         .map_err(|failure| Failure::invalid(format!("{}: {}", document.name, failure.message)))?;
-    Ok(topology)
+    Ok((topology, plan.notes))
 }
 
 /// Reads a YAML (or JSON) file into its type; `hint` says what to do about an error.

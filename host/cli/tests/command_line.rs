@@ -132,7 +132,7 @@ fn a_wrong_topology_file_is_status_2_with_its_place() {
         ("clusters:\n  C0: {workers: 1, containers: {c1: {worker: C0w2}}}\n", "no worker C0w2"),
         (
             "clusters:\n  C0: {workers: 1, flannel: {Network: 10.0.0.0/8, Backend: {Type: vxlan}}}\n",
-            "overlaps 10.0.0.0/8",
+            "overlaps 10.0.0.0/16",
         ),
     ] {
         for verb in ["validate", "up"] {

@@ -45,6 +45,7 @@ impl Emulator {
             self.deleted("service", &format!("{cluster}.{name}"));
         }
         stopped.and(told).and(self.delete(&plan).await)?;
+        let underlay_before = plan.underlay.map(|underlay| std::mem::replace(&mut self.state().underlay, underlay));
         let other_nodes = !plan.nodes.is_empty() || !plan.delete_nodes.is_empty();
         let mut made = self.make(&plan).await;
         if made.is_ok() {
@@ -57,6 +58,9 @@ impl Emulator {
         }
         if made.is_err() {
             self.unmake(&plan).await;
+            if let Some(before) = underlay_before {
+                self.state().underlay = before;
+            }
             if other_nodes {
                 self.write_hosts();
             }
@@ -114,9 +118,10 @@ impl Emulator {
                 (Some(new), _) => self.make_cluster(new, nodes, &steps).await,
                 (None, Some(cluster)) => {
                     let cluster = self.state().cluster(cluster)?;
-                    self.make_workers(&cluster, self.join(nodes).await?, &steps).await
+                    let workers = self.join(nodes, Some(cluster.plan.flannel.network)).await?;
+                    self.make_workers(&cluster, workers, &steps).await
                 }
-                (None, None) => self.make_scratch(self.join(nodes).await?, &steps).await,
+                (None, None) => self.make_scratch(self.join(nodes, None).await?, &steps).await,
             }
         }))
         .await?;

@@ -5,12 +5,12 @@
 //! `ip link add C0w1 master C0s0 type veth peer name eth0 netns <C0w1>`.
 
 use knetsim_kernel::KernelError;
-use knetsim_kernel::netlink::{Bridge, Netlink, Request, RouteSpec, Veth};
+use knetsim_kernel::netlink::{Bridge, Netlink, Request, Veth};
 use knetsim_kernel::netns::NetNs;
-use knetsim_model::names::{NodeKind, TOP_SWITCH};
-use knetsim_model::{ClusterName, underlay};
+use knetsim_model::names::TOP_SWITCH;
+use knetsim_model::{ClusterName, NodeName};
 
-use crate::plan::NodePlan;
+use crate::node_network::Given;
 
 /// The interface of every node and container that leads out of it.
 pub(crate) const ETH0: &str = "eth0";
@@ -55,11 +55,17 @@ impl Fabric {
         Ok(())
     }
 
-    /// Plugs a node in: a veth pair, its port named after the node, `eth0` born inside, address and route.
-    pub(crate) async fn join(&self, node: &NodePlan, namespace: &NetNs, netlink: &Netlink) -> Result<(), KernelError> {
-        let switch = node.name.cluster().map_or(TOP_SWITCH.to_owned(), |cluster| cluster.switch());
+    /// Plugs a node in: a veth pair, its port named after the node, `eth0` born inside, address and routes.
+    pub(crate) async fn join(
+        &self,
+        node: &NodeName,
+        given: &Given,
+        namespace: &NetNs,
+        netlink: &Netlink,
+    ) -> Result<(), KernelError> {
+        let switch = node.cluster().map_or(TOP_SWITCH.to_owned(), |cluster| cluster.switch());
         let veth = Veth {
-            name: node.name.as_str(),
+            name: node.as_str(),
             master: Some(self.index(&switch)?),
             up: true,
             peer_name: ETH0,
@@ -68,19 +74,7 @@ impl Fabric {
             ..Veth::default()
         };
         let port = self.netlink.add_veth(&veth)?.index;
-        let address = ipnet::IpNet::new_assert(node.address.into(), underlay::PREFIX);
-        let mut inside = vec![Request::set_up(ETH0_INDEX, true), Request::add_address(ETH0_INDEX, address)];
-        let to = match node.name.kind() {
-            // What is sent to a virtual address must leave by some device to meet the rules that change it.
-            NodeKind::Worker => Some(underlay::SERVICES),
-            // For trying things by hand: whatever is sent meets the output hook.
-            NodeKind::Scratch => Some(ipnet::Ipv4Net::default()),
-            NodeKind::Etcd => None,
-        };
-        if let Some(to) = to {
-            inside.push(Request::replace_route(&RouteSpec { device: Some(ETH0_INDEX), ..RouteSpec::to(to) }));
-        }
-        netlink.apply(inside)?;
+        netlink.apply(given.requests())?;
         // What a node sends before its port forwards is lost, and ARP tries again only after a second.
         self.netlink.wait_running(port).await
     }

@@ -19,7 +19,7 @@ impl Emulator {
             let switch = self.fabric().add_switch(&cluster.name).await;
             switch.map_err(|error| Failure::failed(format!("cluster {}", cluster.name), &error))?;
             let nodes = plan.nodes.iter().filter(|node| node.name.cluster().as_ref() == Some(&cluster.name));
-            self.join(&nodes.cloned().collect::<Vec<_>>()).await
+            self.join(&nodes.cloned().collect::<Vec<_>>(), None).await
         });
         try_join_all(clusters).await.map(drop)
     }

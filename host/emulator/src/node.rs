@@ -16,7 +16,7 @@ use knetsim_model::flannel::FlannelConfig;
 use knetsim_model::inventory::Health;
 use knetsim_model::names::NodeKind;
 use knetsim_model::observe::Change;
-use knetsim_model::{ClusterName, Code, Event, Failure, InterfaceRef, NodeName, chain};
+use knetsim_model::{ClusterName, Code, Event, Failure, NodeName, chain};
 use knetsim_overlay::{Agent, AgentSpec, Clock, Etcd};
 use knetsim_sandbox::NodeSpec;
 
@@ -24,6 +24,7 @@ use crate::Emulator;
 use crate::build::Steps;
 use crate::history;
 use crate::logs::CommandLog;
+use crate::node_network::{Given, NodeNetwork};
 use crate::plan::{ClusterPlan, NodePlan};
 use crate::state::{Cluster, Node, Role};
 
@@ -35,6 +36,7 @@ const AGENT_READY: Duration = Duration::from_secs(10);
 /// A node that is joined to the underlay, but on which nothing runs yet.
 pub(crate) struct Bare {
     plan: NodePlan,
+    given: Given,
     place: knetsim_sandbox::Node,
     netlink: Netlink,
 }
@@ -51,7 +53,8 @@ impl Emulator {
         switch.map_err(|error| Failure::failed(format!("cluster {}", plan.name), &error))?;
         let (etcd, workers): (Vec<_>, Vec<_>) =
             nodes.iter().cloned().partition(|node| node.name.kind() == NodeKind::Etcd);
-        let (cluster, workers) = try_join(self.make_etcd(plan, &etcd, steps), self.join(&workers)).await?;
+        let join = self.join(&workers, Some(plan.flannel.network));
+        let (cluster, workers) = try_join(self.make_etcd(plan, &etcd, steps), join).await?;
         self.state().clusters.insert(plan.name.clone(), cluster.clone());
         steps.done(format!("cluster {}: etcd answers", plan.name));
         self.created("cluster", plan.name.as_str());
@@ -70,7 +73,7 @@ impl Emulator {
             Failure::new(Code::Unavailable, format!("etcd of cluster {}: {}", plan.name, chain(error)))
         };
         let mut started = Vec::new();
-        for node in self.join(nodes).await? {
+        for node in self.join(nodes, None).await? {
             let spec = DaemonSpec {
                 name: "etcd".to_owned(),
                 node: node.plan.name.clone(),
@@ -103,16 +106,17 @@ impl Emulator {
         Ok(Arc::new(Cluster { plan: plan.clone(), etcd, members: addresses }))
     }
 
-    /// Makes nodes and joins them to the underlay, all at once.
-    pub(crate) async fn join(&self, nodes: &[NodePlan]) -> Result<Vec<Bare>, Failure> {
+    /// Makes nodes and joins them to the underlay, all at once; `pod_network` is that of workers.
+    pub(crate) async fn join(&self, nodes: &[NodePlan], pod_network: Option<Ipv4Net>) -> Result<Vec<Bare>, Failure> {
         try_join_all(nodes.iter().map(async |plan| {
             let doing = || format!("node {}", plan.name);
             let spec = NodeSpec { name: plan.name.clone(), etcd: plan.name.kind() == NodeKind::Etcd };
             let place = self.sandbox().create_node(spec).await.map_err(|error| Failure::failed(doing(), &error))?;
             let netlink = place.netns.netlink().map_err(|error| Failure::failed(doing(), &error))?;
-            let joined = self.fabric().join(plan, &place.netns, &netlink).await;
+            let given = Given::of(plan, pod_network);
+            let joined = self.fabric().join(&plan.name, &given, &place.netns, &netlink).await;
             joined.map_err(|error| Failure::failed(doing(), &error))?;
-            Ok(Bare { plan: plan.clone(), place, netlink })
+            Ok(Bare { plan: plan.clone(), given, place, netlink })
         }))
         .await
     }
@@ -191,14 +195,17 @@ impl Emulator {
 
     /// A node is complete: enters it into the state.
     async fn enter(&self, node: Bare, role: Role, steps: &Steps<'_>) -> Result<(), Failure> {
-        let Bare { plan, place, netlink } = node;
+        let Bare { plan, given, place, netlink } = node;
         let name = plan.name.clone();
+        let network = Arc::new(NodeNetwork::start(name.clone(), netlink.clone(), given));
         let failed = |error: &dyn std::error::Error| Failure::failed(format!("node {name}"), error);
         let agents = match &role {
             Role::Worker { agent, services, .. } => Some((agent.clone(), services.clone())),
             Role::Etcd(_) | Role::Scratch => None,
         };
+        let own = network.clone();
         let tell = move |change: &Change| {
+            own.changed(change);
             if let Some((overlay, services)) = &agents {
                 overlay.changed(change);
                 services.changed(change);
@@ -208,7 +215,8 @@ impl Emulator {
         let watch = watch.map_err(|error| failed(&error))?;
         let named = place.files.open_dir("run/netns").map_err(|error| failed(&error))?;
         self.inner.names.add(name.to_string(), &named).map_err(|error| failed(&error))?;
-        let node = Node { plan, place, netlink, role, log: Arc::new(CommandLog::new()), _watch: watch };
+        let log = Arc::new(CommandLog::new());
+        let node = Node { plan, place, netlink, network, role, log, _watch: watch };
         self.state().nodes.insert(name.clone(), Arc::new(node));
         steps.done(format!("node {name}"));
         self.created(name.kind().word(), name.as_str());
@@ -289,7 +297,8 @@ impl Emulator {
         // No agent starts before the last old lease is gone: it would lead there.
         try_join_all(workers.iter().map(async |(node, agent)| {
             agent.release().await.map_err(|error| failed(&error))?;
-            remove_bridge(&node.netlink).map_err(|error| failed(&error))
+            remove_bridge(&node.netlink).map_err(|error| failed(&error))?;
+            node.network.set_pod_network(config.network).map_err(|error| failed(&error))
         }))
         .await?;
         let agents: Vec<_> = workers.into_iter().map(|(_, agent)| agent).collect();
@@ -299,28 +308,14 @@ impl Emulator {
         Ok(())
     }
 
-    /// `ip link set DEV up|down`.
-    pub(crate) fn set_link(&self, interface: &InterfaceRef, up: bool) -> Result<(), Failure> {
-        let namespace = self.namespace(&interface.target)?;
-        let set = namespace.netlink().and_then(|netlink| match netlink.link(&interface.interface)? {
-            Some(link) => netlink.set_up(link.index, up).map(|()| true),
-            None => Ok(false),
-        });
-        match set {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Failure::not_found(format!("there is no interface {interface}"))),
-            Err(error) => Err(Failure::failed(format!("set link {interface}"), &error)),
-        }
-    }
-
-    /// Whether a worker's agents mend what somebody else changed.
+    /// Whether a node's agents mend what somebody else changed.
     pub(crate) fn set_repair(&self, name: &NodeName, on: bool) -> Result<(), Failure> {
         let node = self.state().node(name)?;
-        let Role::Worker { agent, services, .. } = &node.role else {
-            return Err(crate::container::not_a_worker(name));
-        };
-        agent.set_repair(on);
-        services.set_repair(on);
+        node.network.set_repair(on);
+        if let Role::Worker { agent, services, .. } = &node.role {
+            agent.set_repair(on);
+            services.set_repair(on);
+        }
         Ok(())
     }
 }

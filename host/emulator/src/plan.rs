@@ -3,6 +3,7 @@
 //! Pure: a [`Planner`] works on a [`View`] of what there is, refuses what cannot be, and hands out
 //! numbers. A topology file is planned as the same small operations, against the same view.
 
+mod addresses;
 mod apply;
 mod ingresses;
 mod preview;
@@ -19,7 +20,8 @@ use knetsim_model::interconnect::{Interconnect, site_worker};
 use knetsim_model::names::NodeKind;
 use knetsim_model::operation::Operation;
 use knetsim_model::topology::Workers;
-use knetsim_model::{ClusterName, Code, ContainerName, ContainerRef, Failure, LinkRef, NodeName, Owner, underlay};
+use knetsim_model::underlay::Underlay;
+use knetsim_model::{ClusterName, Code, ContainerName, ContainerRef, Failure, LinkRef, NodeName, Owner};
 
 pub use ingresses::{IngressKey, IngressPlan};
 pub use services::{ServiceKey, ServicePlan};
@@ -52,6 +54,8 @@ pub struct NodePlan {
     pub number: u32,
     /// Its address on the underlay.
     pub address: std::net::Ipv4Addr,
+    /// The length of the underlay's prefix.
+    pub prefix: u8,
 }
 
 /// A container as it is to be made.
@@ -83,6 +87,8 @@ impl ContainerPlan {
 /// What there is, as far as planning needs to know.
 #[derive(Clone, Debug, Default)]
 pub struct View {
+    /// The network of all nodes.
+    pub underlay: Underlay,
     /// Clusters.
     pub clusters: BTreeMap<ClusterName, ClusterPlan>,
     /// Nodes of all kinds.
@@ -131,6 +137,8 @@ impl View {
 /// What will be done, in this order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
+    /// Another underlay, where no node is left.
+    pub underlay: Option<Underlay>,
     /// Ingresses to delete first.
     pub delete_ingresses: Vec<IngressKey>,
     /// Then sites,
@@ -250,38 +258,21 @@ impl Planner {
         flannel: FlannelConfig,
     ) -> Result<(), Failure> {
         if let Some(there) = self.view.clusters.get(name) {
-            return Err(self.clash("a cluster", name.as_str(), &there.owner));
+            return Err(self.exists("a cluster", name.as_str(), &there.owner));
         }
         if let Some(there) = name.as_str().parse().ok().and_then(|node: NodeName| self.view.nodes.get(&node)) {
-            return Err(self.clash("a scratch node", name.as_str(), &there.owner));
+            return Err(self.exists("a scratch node", name.as_str(), &there.owner));
         }
-        check_flannel(&flannel)?;
-        let index = self.cluster_index(name, index)?;
-        let cluster = ClusterPlan { name: name.clone(), owner: self.owner.clone(), index, flannel };
+        self.check_flannel(name, &flannel)?;
+        let mut cluster = ClusterPlan { name: name.clone(), owner: self.owner.clone(), index: 0, flannel };
+        cluster.index = self.cluster_index(&cluster, index)?;
         self.view.clusters.insert(name.clone(), cluster.clone());
-        self.plan.clusters.push(cluster);
         for member in 1..=2 {
-            self.add_node(&name.etcd(member), |_| underlay::etcd_address(index, member))?;
+            let address = self.view.underlay.etcd_address(cluster.index, member);
+            self.add_node(&name.etcd(member), Some(address))?;
         }
+        self.plan.clusters.push(cluster);
         workers.iter().try_for_each(|worker| self.create_worker(worker))
-    }
-
-    /// The index that a file gives, or the next free one.
-    fn cluster_index(&self, name: &ClusterName, given: Option<u32>) -> Result<u32, Failure> {
-        let used: BTreeMap<u32, &ClusterPlan> =
-            self.view.clusters.values().map(|cluster| (cluster.index, cluster)).collect();
-        match given {
-            Some(index) if index >= underlay::MAX_CLUSTERS => {
-                Err(Failure::invalid(format!("index {index} of cluster {name} is over {}", underlay::MAX_CLUSTERS - 1)))
-            }
-            Some(index) => match used.get(&index) {
-                Some(there) => Err(self.clash(&format!("index {index}, cluster"), there.name.as_str(), &there.owner)),
-                None => Ok(index),
-            },
-            None => (0..underlay::MAX_CLUSTERS).find(|index| !used.contains_key(index)).ok_or_else(|| {
-                Failure::new(Code::Limit, format!("the underlay has room for {} clusters", underlay::MAX_CLUSTERS))
-            }),
-        }
     }
 
     fn delete_cluster(&mut self, name: &ClusterName, force: bool) -> Result<(), Failure> {
@@ -318,7 +309,7 @@ impl Planner {
             let message = format!("{} is full: a Linux bridge takes {MAX_PORTS} nodes", cluster.switch());
             return Err(Failure::new(Code::Limit, message));
         }
-        self.add_node(name, underlay::node_address)
+        self.add_node(name, None)
     }
 
     fn create_scratch(&mut self, name: &NodeName) -> Result<(), Failure> {
@@ -330,43 +321,9 @@ impl Planner {
         if let Some(there) =
             name.as_str().parse().ok().and_then(|cluster: ClusterName| self.view.clusters.get(&cluster))
         {
-            return Err(self.clash("a cluster", name.as_str(), &there.owner));
+            return Err(self.exists("a cluster", name.as_str(), &there.owner));
         }
-        self.add_node(name, underlay::node_address)
-    }
-
-    /// Adds a node under its number.
-    fn add_node(&mut self, name: &NodeName, address: impl Fn(u32) -> std::net::Ipv4Addr) -> Result<(), Failure> {
-        if let Some(there) = self.view.nodes.get(name) {
-            return Err(self.clash("a node", name.as_str(), &there.owner));
-        }
-        let number = self.node_number(name)?;
-        let node = NodePlan { name: name.clone(), owner: self.owner.clone(), number, address: address(number) };
-        self.view.nodes.insert(name.clone(), node.clone());
-        self.plan.nodes.push(node);
-        Ok(())
-    }
-
-    /// The number that a file gives, or the next free one that no file wants for another.
-    fn node_number(&self, name: &NodeName) -> Result<u32, Failure> {
-        let used: BTreeMap<u32, &NodePlan> = self.view.nodes.values().map(|node| (node.number, node)).collect();
-        if let Some(number) = self.numbers.get(name) {
-            if !(1..=underlay::MAX_NODES).contains(number) {
-                return Err(Failure::invalid(format!(
-                    "number {number} of {name} is not in 1 to {}",
-                    underlay::MAX_NODES
-                )));
-            }
-            return match used.get(number) {
-                Some(there) => Err(self.clash(&format!("number {number}, node"), there.name.as_str(), &there.owner)),
-                None => Ok(*number),
-            };
-        }
-        let wanted: BTreeSet<u32> = self.numbers.values().copied().collect();
-        let free = |number: &u32| !used.contains_key(number) && !wanted.contains(number);
-        (1..=underlay::MAX_NODES).find(free).ok_or_else(|| {
-            Failure::new(Code::Limit, format!("the underlay has room for {} nodes", underlay::MAX_NODES))
-        })
+        self.add_node(name, None)
     }
 
     fn delete_worker(&mut self, name: &NodeName, force: bool) -> Result<(), Failure> {
@@ -408,7 +365,7 @@ impl Planner {
             return Err(Failure::not_found(format!("there is no worker {}", container.worker)));
         }
         if let Some(there) = self.view.containers.get(&container.key) {
-            return Err(self.clash("a container", &there.reference().to_string(), &there.owner));
+            return Err(self.exists("a container", &there.reference().to_string(), &there.owner));
         }
         if self.view.on_worker(&container.worker).count() >= MAX_PORTS {
             let message = format!("{} is full: its bridge cni0 takes {MAX_PORTS} containers", container.worker);
@@ -458,7 +415,7 @@ impl Planner {
 
     /// Another configuration for a cluster. Addresses change, so its containers are made anew.
     fn set_flannel(&mut self, name: &ClusterName, config: FlannelConfig) -> Result<(), Failure> {
-        check_flannel(&config)?;
+        self.check_flannel(name, &config)?;
         let cluster = self
             .view
             .clusters
@@ -478,8 +435,17 @@ impl Planner {
         Ok(())
     }
 
-    fn clash(&self, kind: &str, name: &str, there: &Owner) -> Failure {
-        Failure::exists(format!("there is already {kind} {name}, made by {there}; this one would be of {}", self.owner))
+    /// A refusal: an object of that kind and name is there already.
+    fn exists(&self, kind: &str, name: &str, owner: &Owner) -> Failure {
+        self.taken(&format!("there is already {kind} {name}"), owner)
+    }
+
+    /// A refusal: `what` has what somebody wants. Who made it matters only where that was somebody else.
+    fn taken(&self, what: &str, owner: &Owner) -> Failure {
+        match *owner == self.owner {
+            true => Failure::exists(what),
+            false => Failure::exists(format!("{what}, made by {owner}, not by {}", self.owner)),
+        }
     }
 }
 
@@ -505,17 +471,4 @@ fn numbered_workers(cluster: &ClusterName, count: u32) -> Result<BTreeSet<NodeNa
         return Err(Failure::new(Code::Limit, message));
     }
     Ok((1..=count).map(|number| cluster.worker(number)).collect())
-}
-
-fn check_flannel(config: &FlannelConfig) -> Result<(), Failure> {
-    config.validate().map_err(|error| Failure::invalid(error.to_string()))?;
-    for (range, what) in [(underlay::UNDERLAY, "the underlay"), (underlay::SERVICES, "the services")] {
-        if range.contains(&config.network) || config.network.contains(&range) {
-            return Err(Failure::invalid(format!(
-                "flannel's Network {} overlaps {range}, which {what} use",
-                config.network
-            )));
-        }
-    }
-    Ok(())
 }

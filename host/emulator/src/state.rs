@@ -10,13 +10,16 @@ use knetsim_kernel::netlink::Netlink;
 use knetsim_kernel::netns::NetNs;
 use knetsim_model::interconnect::Interconnect;
 use knetsim_model::inventory::{ClusterInfo, ContainerInfo, Health, Inventory, NodeInfo};
+use knetsim_model::underlay::Underlay;
 use knetsim_model::{ClusterName, ContainerRef, Failure, NodeName, Target};
 use knetsim_overlay::{Agent, Etcd};
 
 use crate::history::Watch;
 use crate::ingress::Ingress;
 use crate::interconnect::{Site, now};
+use crate::link::Cut;
 use crate::logs::CommandLog;
+use crate::node_network::NodeNetwork;
 use crate::plan::{
     ClusterPlan, ContainerKey, ContainerPlan, IngressKey, NodePlan, ServiceKey, TokenKey, TokenView, View,
 };
@@ -36,6 +39,7 @@ pub(crate) struct Node {
     pub(crate) plan: NodePlan,
     pub(crate) place: knetsim_sandbox::Node,
     pub(crate) netlink: Netlink,
+    pub(crate) network: Arc<NodeNetwork>,
     pub(crate) role: Role,
     /// Of the commands that were started on it.
     pub(crate) log: Arc<CommandLog>,
@@ -64,6 +68,8 @@ pub(crate) struct Container {
 /// Everything.
 #[derive(Default)]
 pub(crate) struct State {
+    /// The network of all nodes.
+    pub(crate) underlay: Underlay,
     pub(crate) clusters: BTreeMap<ClusterName, Arc<Cluster>>,
     pub(crate) nodes: BTreeMap<NodeName, Arc<Node>>,
     pub(crate) containers: BTreeMap<ContainerKey, Arc<Container>>,
@@ -73,6 +79,8 @@ pub(crate) struct State {
     pub(crate) tokens: BTreeMap<TokenKey, TokenView>,
     /// Which program a site's router is where nobody says.
     pub(crate) interconnect: Interconnect,
+    /// What went with containers' interfaces that were set down.
+    pub(crate) cut: Cut,
     /// Addresses that checks send from at the moment.
     pub(crate) probing: BTreeSet<Ipv4Addr>,
 }
@@ -81,6 +89,7 @@ impl State {
     /// What planning needs to know.
     pub(crate) fn view(&self) -> View {
         View {
+            underlay: self.underlay,
             clusters: self.clusters.iter().map(|(name, cluster)| (name.clone(), cluster.plan.clone())).collect(),
             nodes: self.nodes.iter().map(|(name, node)| (name.clone(), node.plan.clone())).collect(),
             containers: self.containers.iter().map(|(key, container)| (key.clone(), container.plan.clone())).collect(),
@@ -144,6 +153,7 @@ impl State {
         nodes.sort_by_key(|node| node.number);
         Inventory {
             sandbox: sandbox.to_owned(),
+            underlay: self.underlay,
             clusters: self.clusters.values().map(|cluster| cluster.info()).collect(),
             nodes,
             containers: self.containers.values().map(|container| container.info()).collect(),
@@ -164,14 +174,15 @@ impl Cluster {
 
 impl Node {
     fn info(&self) -> NodeInfo {
-        let (subnet, health, repair, drift) = match &self.role {
+        let (subnet, health, more) = match &self.role {
             Role::Worker { agent, services, .. } => {
                 let state = agent.state();
-                (state.subnet, state.health, agent.repairs(), [state.drift, services.drift()].concat())
+                (state.subnet, state.health, [state.drift, services.drift()].concat())
             }
-            Role::Etcd(daemon) => (None, etcd_health(daemon), false, Vec::new()),
-            Role::Scratch => (None, Health::Ready, false, Vec::new()),
+            Role::Etcd(daemon) => (None, etcd_health(daemon), Vec::new()),
+            Role::Scratch => (None, Health::Ready, Vec::new()),
         };
+        let drift = [self.network.drift(), more].concat();
         NodeInfo {
             name: self.plan.name.clone(),
             kind: self.plan.name.kind(),
@@ -182,7 +193,7 @@ impl Node {
             pid: self.place.pid,
             subnet,
             health,
-            repair,
+            repair: self.network.repairs(),
             drift,
         }
     }

@@ -16,12 +16,16 @@ use crate::names::{
 };
 use crate::operation::Owner;
 use crate::service::ServiceSpec;
+use crate::underlay::Underlay;
 
 /// All objects of one sandbox.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Inventory {
     /// The sandbox's name.
     pub sandbox: String,
+    /// The network of all nodes.
+    #[serde(default)]
+    pub underlay: Underlay,
     /// Clusters, by name.
     pub clusters: Vec<ClusterInfo>,
     /// Nodes of all kinds, by number.

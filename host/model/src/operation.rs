@@ -210,9 +210,9 @@ pub enum Operation {
         /// The new configuration.
         config: FlannelConfig,
     },
-    /// Whether a worker's agents mend what somebody else changed.
+    /// Whether a node's agents mend what somebody else changed.
     SetRepair {
-        /// Which worker.
+        /// Which node: a worker, or another one, of which only the node's own network is mended.
         worker: NodeName,
         /// On or off.
         on: bool,

@@ -33,11 +33,15 @@ use crate::names::{
     ClusterName, ConnectorName, ContainerName, IngressName, LinkName, ListenerName, NodeKind, NodeName, ServiceName,
 };
 use crate::service::ServiceSpec;
+use crate::underlay::Underlay;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Topology {
+    /// The network of all nodes; left out, as it is: the course's, `10.0.0.0/8`, in a new sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub underlay: Option<Underlay>,
     /// Clusters by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "written")]
     #[schemars(with = "BTreeMap<String, ClusterSpec>")]
@@ -175,7 +179,8 @@ impl Topology {
     /// The file that makes the same objects again, with the same numbers. Interfaces that were set down, tokens and
     /// repair that was switched off are no part of a file.
     pub fn of(inventory: &Inventory) -> Topology {
-        let mut topology = Topology::default();
+        let underlay = Some(inventory.underlay).filter(|underlay| *underlay != Underlay::default());
+        let mut topology = Topology { underlay, ..Topology::default() };
         for cluster in &inventory.clusters {
             let workers = inventory.nodes.iter().filter(|node| node.cluster.as_ref() == Some(&cluster.name));
             let workers = workers.filter(|node| node.kind == NodeKind::Worker).map(|node| node.name.clone());

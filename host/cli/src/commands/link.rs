@@ -12,7 +12,9 @@ Examples:
   knetsim link C0w1.c1:eth0 up
   knetsim link base:C1s0 down                a whole cluster's switch, in the fabric";
 
-/// Set a link up or down
+/// Set a link up or down, as a cable that is mended or cut
+///
+/// The kernel drops an interface's routes when it is set down. They come back when it is set up again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -6,9 +6,9 @@ use knetsim_model::{NodeName, Operation};
 use crate::commands::submit;
 use crate::completion;
 
-/// Whether workers mend what somebody else changed
+/// Whether nodes mend what somebody else changed
 ///
-/// With repair off, what you delete or change by hand on a worker stays so, and `knetsim inspect`
+/// With repair off, what you delete or change by hand on a node stays so, and `knetsim inspect`
 /// says what differs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  knetsim repair off C0w1\n  knetsim repair on C0w1 C0w2")]
@@ -16,7 +16,7 @@ pub(crate) struct Args {
     #[arg(value_enum)]
     state: State,
     /// Which
-    #[arg(required = true, value_name = "WORKER", add = completion::nodes())]
+    #[arg(required = true, value_name = "NODE", add = completion::nodes())]
     workers: Vec<NodeName>,
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use knetsim_emulator::plan::{Planner, View};
 use knetsim_model::protocol::{Reply, Request};
 use knetsim_model::topology::Topology;
+use knetsim_model::underlay::Underlay;
 use knetsim_model::{Event, Failure, Operation, Owner};
 use knetsim_sandbox::{BindMount, Limits, Options, StateFolder};
 
@@ -22,6 +23,7 @@ Examples:
   knetsim up -t lab.yaml                     where it runs already: makes it what the file says now
   knetsim up --dry-run -t lab.yaml           what that would create, change and delete
   knetsim up --mount ~/site:/srv/site:ro     with a folder of yours inside
+  knetsim up --underlay 172.16.0.0/12        with other addresses for the nodes: pods may have 10.0.0.0/8
   knetsim up -t big.yaml --limit processes=20000 --limit memory=12G";
 
 /// Start a sandbox, or bring a running one to what a file says
@@ -35,6 +37,9 @@ pub(crate) struct Args {
     /// Only say what would be created, changed and deleted
     #[arg(long)]
     dry_run: bool,
+    /// The network of all nodes, a /8 to a /22; left out, the file's, or 10.0.0.0/8
+    #[arg(long, value_name = "NETWORK")]
+    underlay: Option<Underlay>,
     /// Leave it running in the background
     #[arg(short, long)]
     detach: bool,
@@ -53,20 +58,22 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
-    let file = args.topology.as_deref().map(topology::read).transpose()?;
+    let underlay = args.underlay;
+    let file = args.topology.as_deref().map(|path| topology::read(path, underlay)).transpose()?;
     let name = name.unwrap_or(sandboxes::DEFAULT);
     if StateFolder::running(&StateFolder::base()?)?.iter().any(|running| running == name) {
         return change(name, &args, file);
     }
+    let topology = file.unwrap_or_else(|| Topology { underlay, ..Topology::course() });
     if args.dry_run {
-        let apply = Operation::Apply { topology: file.unwrap_or_else(Topology::course) };
+        let apply = Operation::Apply { topology };
         let nothing = View::default();
         let events = Planner::plan(nothing.clone(), &apply, Owner::File)?.events(&nothing);
         return would(&events);
     }
     let detach = args.detach;
     let fresh = Fresh::launch(&options(name, args)?)?;
-    let brought_up = fresh.talk(async |client| bring_up(client, file.unwrap_or_else(Topology::course), false).await);
+    let brought_up = fresh.talk(async |client| bring_up(client, topology, false).await);
     if detach && brought_up.is_ok() {
         output::say(format_args!("in the background; `knetsim inspect` shows it, `knetsim down` ends it"));
         return Ok(0);

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use knetsim_model::Event;
 use knetsim_model::manifest::IngressManifest;
 
 use crate::topology::{self, Document};
-use crate::{manifest, output};
+use crate::{manifest, output, progress};
 
 /// Check a topology file, or a Kubernetes Ingress object, without making anything
 #[derive(Debug, clap::Args)]
@@ -26,7 +27,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
         output::say(format_args!("{} is right: ingress {name}, {paths}", document.name));
         return Ok(0);
     }
-    let topology = topology::plan(document)?;
+    let (topology, warnings) = topology::plan(document, None)?;
+    warnings.into_iter().for_each(|message| progress::report(&Event::Warning { message }));
     let containers: usize = topology.clusters.values().map(|cluster| cluster.containers.len()).sum();
     let services: usize = topology.clusters.values().map(|cluster| cluster.services.len()).sum();
     let ingresses: usize = topology.clusters.values().map(|cluster| cluster.ingresses.len()).sum();

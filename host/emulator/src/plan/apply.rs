@@ -14,6 +14,7 @@ impl Planner {
         self.numbers.clone_from(&wanted.numbers);
         self.check_addresses(&wanted)?;
         self.delete_unwanted(&wanted)?;
+        wanted.underlay.map_or(Ok(()), |underlay| self.set_underlay(underlay))?;
         for (name, spec) in &wanted.clusters {
             self.apply_cluster(name, spec)?;
         }
@@ -24,7 +25,7 @@ impl Planner {
             match self.view.nodes.get(name) {
                 None => self.create_scratch(name)?,
                 Some(there) if there.name.kind() == NodeKind::Scratch => {}
-                Some(there) => return Err(self.clash("a node", name.as_str(), &there.owner)),
+                Some(there) => return Err(self.exists("a node", name.as_str(), &there.owner)),
             }
         }
         self.report_others(&wanted);
@@ -96,7 +97,7 @@ impl Planner {
             Some(there) => {
                 if there.flannel != flannel {
                     if there.owner != Owner::File {
-                        return Err(self.clash(
+                        return Err(self.exists(
                             "a cluster with another flannel configuration",
                             name.as_str(),
                             &there.owner,
@@ -127,7 +128,7 @@ impl Planner {
             }
             return Ok(());
         }
-        Err(self.clash("a container", &there.reference().to_string(), &there.owner))
+        Err(self.exists("a container", &there.reference().to_string(), &there.owner))
     }
 
     /// Says what the file leaves alone because somebody else made it.

@@ -52,7 +52,7 @@ impl Planner {
         let mut owner = self.owner.clone();
         if let Some(there) = self.view.ingresses.get(&key).cloned() {
             if !replace {
-                let clash = self.clash("an ingress", &there.reference().to_string(), &there.owner);
+                let clash = self.exists("an ingress", &there.reference().to_string(), &there.owner);
                 return Err(services::replaceable(clash));
             }
             owner.clone_from(&there.owner);
@@ -93,8 +93,8 @@ impl Planner {
         spec.validate().map_err(|why| Failure::invalid(format!("{whole}: {why}")))?;
         let mut others = self.view.ingresses.values().filter(|other| other.key != key);
         if let Some(there) = others.find(|other| other.is_at_the_same_place(&spec)) {
-            let taken = format!("an ingress at port {} of {worker}:", spec.port);
-            return Err(self.clash(&taken, &there.reference().to_string(), &there.owner));
+            let what = format!("port {} of {worker} is that of ingress {} already", spec.port, there.reference());
+            return Err(self.taken(&what, &there.owner));
         }
         let ingress = IngressPlan { key: key.clone(), owner, spec, backends: Backends::new() };
         self.view.ingresses.insert(key, Arc::new(ingress));
@@ -177,7 +177,7 @@ impl Planner {
                 match self.view.ingresses.get(&key) {
                     Some(there) if there.spec == *spec => {}
                     Some(there) if there.owner != Owner::File => {
-                        return Err(self.clash("another ingress", &there.reference().to_string(), &there.owner));
+                        return Err(self.exists("another ingress", &there.reference().to_string(), &there.owner));
                     }
                     _ => self.put_ingress(key, spec.clone(), Owner::File)?,
                 }

@@ -49,7 +49,7 @@ impl Planner {
         let key = (service.cluster, service.name);
         match self.view.services.get(&key) {
             Some(there) if !replace => {
-                Err(replaceable(self.clash("a service", &there.reference().to_string(), &there.owner)))
+                Err(replaceable(self.exists("a service", &there.reference().to_string(), &there.owner)))
             }
             _ => self.put_service(key, spec),
         }
@@ -102,7 +102,8 @@ impl Planner {
         if let Some(vip) = given {
             return match others.clone().find(|other| other.vip == vip) {
                 Some(there) => {
-                    Err(self.clash(&format!("{vip}, service"), &there.reference().to_string(), &there.owner))
+                    let what = format!("{vip} is the address of service {} already", there.reference());
+                    Err(self.taken(&what, &there.owner))
                 }
                 None => Ok(vip),
             };
@@ -140,7 +141,7 @@ impl Planner {
                 continue;
             }
             if there.owner != Owner::File {
-                return Err(self.clash("another service", &there.reference().to_string(), &there.owner));
+                return Err(self.exists("another service", &there.reference().to_string(), &there.owner));
             }
             differ.push((key, spec));
         }

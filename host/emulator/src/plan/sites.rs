@@ -104,7 +104,7 @@ impl Planner {
     ) -> Result<(), Failure> {
         let interconnect = interconnect.unwrap_or(self.view.interconnect);
         if let Some(there) = self.view.sites.get(cluster) {
-            return Err(self.clash("a site", cluster.as_str(), &there.owner));
+            return Err(self.exists("a site", cluster.as_str(), &there.owner));
         }
         if !self.view.clusters.contains_key(cluster) {
             return Err(Failure::not_found(format!("there is no cluster {cluster}")));
@@ -171,7 +171,7 @@ impl Planner {
         self.site(&token.cluster)?;
         let key = (token.cluster, token.name);
         if let Some(there) = self.view.tokens.get(&key) {
-            return Err(self.clash("a token", &there.plan.reference().to_string(), &there.plan.owner));
+            return Err(self.exists("a token", &there.plan.reference().to_string(), &there.plan.owner));
         }
         if seconds == 0 {
             return Err(Failure::invalid("it would have expired at once: give it a second or more"));
@@ -202,7 +202,7 @@ impl Planner {
     /// Refuses a part that is there already.
     fn unused<S>(&self, taken: Option<Owned<S>>, kind: &str, name: &impl ToString) -> Result<(), Failure> {
         match taken {
-            Some(there) => Err(self.clash(kind, &name.to_string(), &there.owner)),
+            Some(there) => Err(self.exists(kind, &name.to_string(), &there.owner)),
             None => Ok(()),
         }
     }
@@ -271,26 +271,26 @@ impl Planner {
     /// Refuses ports of a site's worker that two want. An ingress has its own at all addresses.
     fn check_ports(&self, site: &SitePlan) -> Result<(), Failure> {
         let worker = site_worker(&site.cluster);
-        let clash = |port: u16, one: String, other: String| {
-            let message = format!("{one} and {other} both want port {port} of {worker}: give one of them another");
-            Err(Failure::exists(message))
+        type Wants<'a> = (String, &'a Owner);
+        let clash = |port: u16, (one, of_one): Wants<'_>, (other, of_other): Wants<'_>| {
+            let of = |owner: &Owner| if of_one == of_other { String::new() } else { format!(" (of {owner})") };
+            let both = format!("{one}{} and {other}{}", of(of_one), of(of_other));
+            Err(Failure::exists(format!("{both} both want port {port} of {worker}: give one of them another")))
         };
-        let listener = |(name, listener): (&ListenerName, &Owned<ListenerSpec>)| {
-            format!("listener {}.{name} (of {})", site.cluster, listener.owner)
-        };
+        let listener = |name: &ListenerName| format!("listener {}.{name}", site.cluster);
         for (name, one) in &site.listeners {
             let mut others = site.listeners.iter().filter(|(other, _)| *other > name);
-            if let Some(other) = others.find(|(_, other)| other.spec.overlaps(&one.spec)) {
-                return clash(one.spec.port, listener((name, one)), listener(other));
+            if let Some((other, there)) = others.find(|(_, other)| other.spec.overlaps(&one.spec)) {
+                return clash(one.spec.port, (listener(name), &one.owner), (listener(other), &there.owner));
             }
         }
         for ingress in self.view.ingresses.values().filter(|ingress| ingress.spec.worker == worker) {
-            let (port, there) = (ingress.spec.port, format!("ingress {} (of {})", ingress.reference(), ingress.owner));
+            let (port, there) = (ingress.spec.port, (format!("ingress {}", ingress.reference()), &ingress.owner));
             if port == ROUTER_PORT {
-                return clash(port, format!("the router of site {} (of {})", site.cluster, site.owner), there);
+                return clash(port, (format!("the router of site {}", site.cluster), &site.owner), there);
             }
-            if let Some(one) = site.listeners.iter().find(|(_, listener)| listener.spec.port == port) {
-                return clash(port, listener(one), there);
+            if let Some((name, one)) = site.listeners.iter().find(|(_, listener)| listener.spec.port == port) {
+                return clash(port, (listener(name), &one.owner), there);
             }
         }
         Ok(())
@@ -354,7 +354,8 @@ impl Planner {
                 None => self.create_site(cluster, spec.interconnect)?,
                 Some(there) if there.owner == Owner::File => self.site_mut(cluster)?.interconnect = interconnect,
                 Some(there) if spec.interconnect.is_some_and(|wanted| wanted != there.interconnect) => {
-                    return Err(self.clash("a site with another router:", cluster.as_str(), &there.owner));
+                    let what = format!("site {cluster} is there already, with another router");
+                    return Err(self.taken(&what, &there.owner));
                 }
                 Some(_) => {}
             }
@@ -366,7 +367,7 @@ impl Planner {
                 .or(put(&mut site.connectors, &spec.connectors)
                     .map(|(name, owner)| ("another connector", name.to_string(), owner)));
             if let Some((kind, name, owner)) = clash {
-                return Err(self.clash(kind, &format!("{cluster}.{name}"), &owner));
+                return Err(self.exists(kind, &format!("{cluster}.{name}"), &owner));
             }
         }
         Ok(())

@@ -4,6 +4,8 @@ use knetsim_model::topology::Topology;
 use knetsim_model::{Event, InterfaceRef};
 use proptest::prelude::*;
 
+mod addresses;
+
 fn topology(text: &str) -> Topology {
     serde_json::from_str(text).unwrap()
 }
@@ -138,7 +140,7 @@ fn another_flannel_configuration_makes_the_containers_anew() {
 }
 
 #[test]
-fn clashes_name_both_owners() {
+fn clashes_name_owners_where_they_differ() {
     let view = course();
     let again = Operation::CreateCluster { cluster: "C0".parse().unwrap(), workers: 1, flannel: None };
     let refused = Planner::plan(view.clone(), &again, Owner::Lab("first".into())).unwrap_err();
@@ -150,6 +152,55 @@ fn clashes_name_both_owners() {
         command: vec![],
     };
     assert!(user(&view, moved).unwrap_err().message.contains("C0w1.c1"));
+    let slides = r#"{"clusters":{"C0":{"workers":1,"containers":{"c1":{"worker":"C0w1"}},
+        "services":{"slides":{"vip":"100.64.10.1","endpoints":["c1"]}}}}}"#;
+    let view = done(View::default(), apply(&View::default(), slides).unwrap());
+    let again = user(&view, service("C0.mine", r#"{"endpoints":["c1"],"vip":"100.64.10.1"}"#, false)).unwrap_err();
+    let words = "100.64.10.1 is the address of service C0.slides already, made by the topology file, not by the user";
+    assert_eq!(again.message, format!("create service C0.mine: {words}"));
+}
+
+/// Each kind of object, made twice by the same one: nobody is told that it was made by whoever makes it.
+#[test]
+fn clashes_of_one_owner_name_none() {
+    let mut view = with_service();
+    let container = |name: &str| Operation::CreateContainer {
+        container: name.parse().unwrap(),
+        labels: Default::default(),
+        command: vec![],
+    };
+    let listener = |name: &str| Operation::CreateListener {
+        listener: name.parse().unwrap(),
+        spec: serde_json::from_str(r#"{"routing_key":"a"}"#).unwrap(),
+    };
+    let first = [
+        ("create container C0w1.x", container("C0w1.x")),
+        ("create scratch box", Operation::CreateScratch { node: "box".parse().unwrap() }),
+        ("create cluster C5", Operation::CreateCluster { cluster: "C5".parse().unwrap(), workers: 1, flannel: None }),
+        ("create worker C5w2", Operation::CreateWorker { worker: "C5w2".parse().unwrap() }),
+        ("create service C0.own", service("C0.own", r#"{"endpoints":["c1"],"vip":"100.64.9.9"}"#, false)),
+        ("create ingress C0.own", ingress("C0.own", SHOP, false)),
+        ("create site C5", Operation::CreateSite { cluster: "C5".parse().unwrap(), interconnect: None }),
+        ("create token C5.t", Operation::CreateToken { token: "C5.t".parse().unwrap(), seconds: 9 }),
+        ("create listener C5.l", listener("C5.l")),
+    ];
+    for (doing, operation) in first {
+        view = done(view.clone(), user(&view, operation.clone()).unwrap());
+        let refused = user(&view, operation).unwrap_err();
+        assert_eq!(refused.code, Code::Exists, "{refused}");
+        assert!(refused.message.starts_with(doing) && !refused.message.contains("user"), "{refused}");
+    }
+    for (same_place, what) in [
+        (
+            service("C0.b", r#"{"endpoints":["c1"],"vip":"100.64.9.9"}"#, false),
+            "100.64.9.9 is the address of service C0.own already",
+        ),
+        (ingress("C0.b", SHOP, false), "port 8001 of C0w1 is that of ingress C0.own already"),
+        (listener("C5.m"), "listener C5.l and listener C5.m both want port 1028 of C5w1: give one of them another"),
+    ] {
+        let refused = user(&view, same_place).unwrap_err().message;
+        assert!(refused.ends_with(what), "{refused}");
+    }
 }
 
 #[test]
@@ -302,8 +353,12 @@ fn ingresses_that_cannot_be_are_refused() {
     let strict = done(view.clone(), user(&view, service("C0.strict", web, false)).unwrap());
     assert!(user(&view, other("-", "-")).is_ok());
     for (operation, code, word) in [
-        (ingress("C0.shop", SHOP, false), Code::Exists, "C0.shop, made by the user"),
-        (ingress("C0.other", SHOP, false), Code::Exists, "port 8001 of C0w1: C0.shop"),
+        (
+            ingress("C0.shop", SHOP, false),
+            Code::Exists,
+            "there is already an ingress C0.shop; to change it, use --replace",
+        ),
+        (ingress("C0.other", SHOP, false), Code::Exists, "port 8001 of C0w1 is that of ingress C0.shop already"),
         (other("C0w1", "C0w9"), Code::NotFound, "no worker C0w9"),
         (other("C0w1", "C1w1"), Code::Invalid, "a worker of C0"),
         (other("C0w1", "C0e1"), Code::Invalid, "a worker of C0"),

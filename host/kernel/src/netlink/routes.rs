@@ -48,6 +48,8 @@ pub enum RouteKind {
     Unreachable,
     /// Refused: administratively prohibited.
     Prohibit,
+    /// As if this table had no route to there.
+    Throw,
 }
 
 impl RouteSpec {
@@ -107,6 +109,7 @@ fn build(route: &RouteSpec) -> RouteMessage {
         RouteKind::Blackhole => RouteType::BlackHole,
         RouteKind::Unreachable => RouteType::Unreachable,
         RouteKind::Prohibit => RouteType::Prohibit,
+        RouteKind::Throw => RouteType::Throw,
     };
     message.header.flags.set(RouteFlags::Onlink, route.onlink);
     let attributes = &mut message.attributes;

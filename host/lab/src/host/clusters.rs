@@ -25,7 +25,8 @@ impl Host for State {
         let flannel = flannel.as_deref().map(flannel_config).transpose()?;
         self.submit(Operation::CreateCluster { cluster: cluster.clone(), workers, flannel }).await?;
         self.made.nodes.extend((1..=workers).map(|number| cluster.worker(number)));
-        self.leave_broken((1..=workers).map(|number| cluster.worker(number))).await?;
+        let workers = (1..=workers).map(|number| cluster.worker(number));
+        self.leave_broken(workers.chain([1, 2].map(|member| cluster.etcd(member)))).await?;
         self.hand_out(Cluster(cluster))
     }
 

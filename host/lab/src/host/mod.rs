@@ -181,9 +181,9 @@ impl State {
     }
 
     /// In a chapter nobody mends what the learner breaks.
-    async fn leave_broken(&mut self, workers: impl IntoIterator<Item = NodeName>) -> Result<(), Failure> {
+    async fn leave_broken(&mut self, nodes: impl IntoIterator<Item = NodeName>) -> Result<(), Failure> {
         if self.rights.phase() == Phase::Change {
-            for worker in workers {
+            for worker in nodes {
                 self.submit(Operation::SetRepair { worker, on: false }).await?;
             }
         }
