@@ -235,6 +235,49 @@ fn exec_keeps_status_streams_and_signals() {
     until("it ended", Duration::from_secs(5), || (!running()).then_some(()));
 }
 
+/// The file with all of the slides' scene, and what they do with it in C5 and in the tutorial of nftables.
+#[test]
+fn the_file_of_the_course_has_its_whole_scene() {
+    let knetsim = knetsim();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conf/k8s-netsim.yaml");
+    knetsim.ok(&["up", "-d", "--name", "whole", "-t", file]);
+    let exec =
+        |target: &str, command: &[&str]| knetsim.ok(&[&["exec", "--name", "whole", target, "--"], command].concat());
+    // From C1 to c4 in C0, by both routers: the listener's port opens when they have met.
+    let asked = ["exec", "--name", "whole", "C1w2.c2", "--", "curl", "-s", "--max-time", "5", "10.0.0.8:1028"];
+    let answered = || Some(knetsim.run(&asked)).filter(|asked| asked.status.success());
+    let answer = until("c4 answers", Duration::from_secs(20), answered);
+    assert_eq!(String::from_utf8_lossy(&answer.stdout), "C4\n");
+    // Both routers' files where the slides have them, on the node side's base and on a worker.
+    for (place, cluster, section) in
+        [("base", "C0", "tcpConnector"), ("C1w1", "C1", "tcpListener"), ("base", "C1", "C0w1")]
+    {
+        let file = exec(place, &["cat", &format!("/tmp/knetsim/skupper/{cluster}.json")]);
+        assert!(file.contains(section) && file.contains("backend:8080"), "{file}");
+    }
+    let json: Value = serde_json::from_str(&exec("base", &["cat", "/tmp/knetsim/skupper/C0.json"])).unwrap();
+    assert_eq!(json[0][0], "router");
+    // A site that goes takes its file along.
+    knetsim.ok(&["--name", "whole", "delete", "link", "C1.c0"]);
+    knetsim.ok(&["--name", "whole", "delete", "site", "C1", "--force"]);
+    assert_eq!(exec("base", &["ls", "/tmp/knetsim/skupper"]), "C0.json\n");
+
+    // What is sent to an address of nobody passes `output` of a worker, and is counted there.
+    exec("C0w2", &["nft", "add", "table", "ip", "table1"]);
+    exec("C0w2", &["nft", "add chain ip table1 chain1 { type filter hook output priority 0; policy accept; }"]);
+    exec("C0w2", &["nft", "add", "rule", "ip", "table1", "chain1", "ip", "daddr", "8.8.8.8", "counter"]);
+    let ping = knetsim.run(&["exec", "--name", "whole", "C0w2", "--", "ping", "-c1", "-W1", "8.8.8.8"]);
+    assert_eq!(ping.status.code(), Some(1), "nobody answers: {ping:?}");
+    let listed = exec("C0w2", &["nft", "list", "table", "ip", "table1"]);
+    assert!(listed.contains("ip daddr 8.8.8.8 counter packets 1 bytes 84"), "{listed}");
+
+    // The slides' call where its address is taken already: what it says.
+    let clash = ["--name", "whole", "create", "service", "C0.mine", "--vip", "100.64.10.1", "c2", "c3"];
+    let words = "100.64.10.1 is the address of service C0.slides already, made by the topology file, not by the user";
+    let said = knetsim.fails(4, &clash);
+    assert!(said.contains(words), "{said}");
+}
+
 /// What a node is given is there again when its cable is, and is told and mended like the rest.
 #[test]
 fn what_a_node_is_given_comes_back_with_its_cable() {

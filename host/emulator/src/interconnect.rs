@@ -11,11 +11,14 @@ use futures::future::join_all;
 use knetsim_interconnect::{Authority, InterconnectError, Router, Seen, Wanted, WantedConnector, WantedLink};
 use knetsim_model::interconnect::{Condition, ConnectorSpec, ROUTER_PORT, site_worker};
 use knetsim_model::inventory::{ConnectorInfo, ListenerInfo, SiteInfo, SiteLinkInfo, TokenInfo};
-use knetsim_model::{ClusterName, Code, ConnectorName, Failure};
+use knetsim_model::{ClusterName, Code, ConnectorName, Event, Failure};
 
 use crate::Emulator;
 use crate::plan::{ContainerKey, Owned, Plan, SitePlan, TokenView};
 use crate::state::{Container, Node, State};
+
+/// The folder in which the slides have the routers' files, below that of the nodes.
+pub(crate) const SLIDES: &str = "skupper";
 
 /// A site.
 #[derive(Clone)]
@@ -240,9 +243,30 @@ impl Emulator {
             }
         };
         self.state().sites.insert(cluster.clone(), site);
+        if let Err(error) = self.show_file(cluster) {
+            // The site works without; somebody put something else there, or filled the disk.
+            self.say(Event::Warning { message: format!("site {cluster}: {SLIDES} in /tmp/knetsim: {error}") });
+        }
         let parts = |site: Option<&SitePlan>| site.map(Site::parts).unwrap_or_default();
         self.say_parts(&parts(there.as_ref().map(|site| &*site.plan)), &parts(Some(plan)));
         Ok(())
+    }
+
+    /// Puts a router's file where the slides have it, too: /tmp/knetsim/skupper/C0.json leads to it.
+    fn show_file(&self, cluster: &ClusterName) -> std::io::Result<()> {
+        let files = self.sandbox().files();
+        files.create_dir_all(SLIDES)?;
+        self.hide_file(cluster)?;
+        let file = format!("../{}/etc/skupper-router/skrouterd.json", site_worker(cluster));
+        files.symlink(file, format!("{SLIDES}/{cluster}.json"))
+    }
+
+    /// Takes it away. Can be repeated.
+    fn hide_file(&self, cluster: &ClusterName) -> std::io::Result<()> {
+        match self.sandbox().files().remove_file(format!("{SLIDES}/{cluster}.json")) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
     }
 
     fn say_parts(&self, before: &BTreeSet<(&'static str, String)>, now: &BTreeSet<(&'static str, String)>) {
@@ -293,6 +317,8 @@ impl Emulator {
     async fn stop_site(&self, cluster: &ClusterName) -> Result<(), Failure> {
         let Some(site) = self.state().sites.remove(cluster) else { return Ok(()) };
         let stopped = site.router.stop().await.map_err(|error| failed(cluster, &error));
+        // What somebody made of it meanwhile leads nowhere.
+        let _ = self.hide_file(cluster);
         self.say_parts(&Site::parts(&site.plan), &BTreeSet::new());
         stopped
     }

@@ -23,6 +23,8 @@ use knetsim_model::topology::Workers;
 use knetsim_model::underlay::Underlay;
 use knetsim_model::{ClusterName, Code, ContainerName, ContainerRef, Failure, LinkRef, NodeName, Owner};
 
+use crate::interconnect::SLIDES;
+
 pub use ingresses::{IngressKey, IngressPlan};
 pub use services::{ServiceKey, ServicePlan};
 pub use sites::{Owned, Parts, SitePlan, TokenKey, TokenPlan, TokenView};
@@ -322,6 +324,10 @@ impl Planner {
             name.as_str().parse().ok().and_then(|cluster: ClusterName| self.view.clusters.get(&cluster))
         {
             return Err(self.exists("a cluster", name.as_str(), &there.owner));
+        }
+        if name.as_str() == SLIDES {
+            let message = format!("{name} can't be a node's name: /tmp/knetsim/{name} has the routers' files");
+            return Err(Failure::invalid(message));
         }
         self.add_node(name, None)
     }

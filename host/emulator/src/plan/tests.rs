@@ -215,6 +215,7 @@ fn what_cannot_be_is_refused_before_anything_is_done() {
     assert_eq!(refused(Operation::DeleteWorker { worker: "C0w1".parse().unwrap(), force: false }), Code::Exists);
     assert_eq!(refused(Operation::DeleteContainer { container: "C0w2.c1".parse().unwrap() }), Code::NotFound);
     assert_eq!(refused(Operation::CreateScratch { node: "C0w7".parse().unwrap() }), Code::Invalid);
+    assert_eq!(refused(Operation::CreateScratch { node: "skupper".parse().unwrap() }), Code::Invalid);
     let overlapping = FlannelConfig {
         network: "10.0.0.0/8".parse().unwrap(),
         subnet_min: None,
