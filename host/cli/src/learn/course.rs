@@ -84,7 +84,8 @@ fn the_text_of_the_course_fits_on_80_columns_and_its_commands_stay_themselves() 
 
 #[test]
 fn a_script_is_shown_as_it_is_written() {
-    let script = "# on: box\nsed \"s|^ *location / *{|  *x*\\n&|\" a_b_c\n\n  echo '\\(.*\\)' `date` <<'END'\n   # _a_ *b*\nEND";
+    let script =
+        "# on: box\nsed \"s|^ *location / *{|  *x*\\n&|\" a_b_c\n\n  echo '\\(.*\\)' `date` <<'END'\n   # _a_ *b*\nEND";
     let files = BTreeMap::from([("solution.sh".to_owned(), format!("{script}\n"))]);
     assert_eq!(shown(files, 80).join("\n"), script);
 }
