@@ -304,7 +304,7 @@ fn files_and_sizes_without_sense() {
         (&["up", "-t", "/dev/zero"][..], 6, "more than"),
         (&["up", "-t", "/"], 1, "directory"),
         (&["run", "/dev/zero"], 125, "a lab has at most"),
-        (&["run", "/"], 125, "directory"),
+        (&["run", "/"], 125, "it is a folder"),
         (&["up", "--limit", "processes=99999999999999999999"], 2, "--limit"),
         (&["up", "--name", "../x"], 2, "is not a sandbox's name"),
     ] {
