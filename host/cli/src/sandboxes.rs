@@ -1,6 +1,5 @@
 //! Which sandbox a command means, and how it gets to talk to it.
 
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -42,21 +41,19 @@ fn inside() -> bool {
 
 /// Connects to a sandbox. Within a tokio runtime.
 pub(crate) async fn connect(folder: &StateFolder) -> anyhow::Result<Client> {
-    greet(folder.connect()?).await
-}
-
-async fn greet(stream: UnixStream) -> anyhow::Result<Client> {
-    let hello = tokio::time::timeout(HELLO, Client::greet(stream));
+    let hello = tokio::time::timeout(HELLO, Client::greet(folder.connect()?));
     Ok(hello.await.context("the sandbox's supervisor doesn't answer")??)
 }
 
 /// Runs `talk` with a connection to the sandbox of that name, or to the one that this program is handed a connection to.
 pub(crate) fn talk<T>(name: Option<&str>, talk: impl AsyncFnOnce(Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let stream = match handed::take()? {
-        Some(stream) => stream,
-        None => find(name)?.connect()?,
-    };
-    runtime()?.block_on(async { talk(greet(stream).await?).await })
+    match handed::take()? {
+        Some(stream) => runtime()?.block_on(async { talk(Client::over(stream)?).await }),
+        None => {
+            let folder = find(name)?;
+            runtime()?.block_on(async { talk(connect(&folder).await?).await })
+        }
+    }
 }
 
 /// A runtime of one thread, all that a client needs.

@@ -143,7 +143,7 @@ async fn every_grant_is_asked_for(bench: Bench) {
         let said = bench.run_lab(&lab, Order { grants: &others, ..Order::default() }).await.ok();
         let refusal = format!(
             "denied: `unnamed` asked for `{grant}` but was not granted it. Run it with `--allow {grant}`, \
-             or let its author ask for it under `[grants]` in lab.toml.\n"
+             or build it by `knetsim lab build`, which puts lab.toml into it: this file carries no manifest.\n"
         );
         assert_eq!(said, refusal, "{interface}.{function}");
         // With it, an empty name is what is wrong, or nothing.

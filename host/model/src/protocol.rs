@@ -3,8 +3,8 @@
 //! first byte; how many is fixed by what the line says ([`Request::descriptors`], [`Reply::descriptors`]).
 //!
 //! ```text
-//! client      {"knetsim":"0.1","protocol":1}
-//! supervisor  {"knetsim":"0.1","protocol":1}
+//! client      {"knetsim":"0.1","protocol":2}
+//! supervisor  {"knetsim":"0.1","protocol":2}
 //! client      {"id":1,"request":{"kind":"submit","operation":{"do":"create-worker","worker":"C0w4"},"owner":"user"}}
 //! supervisor  {"id":1,"reply":{"is":"event","event":"created","kind":"worker","name":"C0w4"}}
 //! supervisor  {"id":1,"reply":{"is":"done"}}
@@ -24,7 +24,7 @@ use crate::operation::{Operation, Owner};
 use crate::packet::{Filter, Packet};
 
 /// The version of this protocol; both sides must say the same.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The first line of both sides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +33,10 @@ pub struct Hello {
     pub knetsim: String,
     /// The version of the protocol.
     pub protocol: u32,
+    /// Whether a client's connection is for somebody within the sandbox, who isn't trusted as a person outside is:
+    /// such a connection takes the requests of [`Request::serves_the_inside`] alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inside: bool,
 }
 
 /// A line from the client.
@@ -144,6 +148,29 @@ impl Request {
             Request::Run(run) => 4 + usize::from(run.cached),
             Request::LoadChapter(load) => 1 + usize::from(load.cached),
             _ => 0,
+        }
+    }
+
+    /// Whether somebody within the sandbox may ask it: what a learner gives as a command. Labs are no part of it, for
+    /// the supervisor takes compiled code of a client's, and runs it.
+    pub fn serves_the_inside(&self) -> bool {
+        match self {
+            Request::Submit { .. }
+            | Request::Preview { .. }
+            | Request::Inspect
+            | Request::Watch
+            | Request::Exec { .. }
+            | Request::Signal { .. }
+            | Request::Logs { .. }
+            | Request::Capture { .. } => true,
+            Request::Run(_)
+            | Request::LoadChapter(_)
+            | Request::Setup
+            | Request::Check { .. }
+            | Request::Solve { .. }
+            | Request::State
+            | Request::Changes
+            | Request::Down => false,
         }
     }
 }

@@ -26,6 +26,13 @@ impl Client {
         Ok(Client { receiver, sender, last: 0 })
     }
 
+    /// Over a connection on which the version is agreed on already. Within a tokio runtime.
+    pub(crate) fn over(stream: std::os::unix::net::UnixStream) -> Result<Client, WireError> {
+        stream.set_nonblocking(true)?;
+        let (receiver, sender) = wire::split(UnixStream::from_std(stream)?);
+        Ok(Client { receiver, sender, last: 0 })
+    }
+
     /// Sends a request and says under which number it will be answered.
     pub(crate) async fn send(&mut self, request: Request, descriptors: &[BorrowedFd<'_>]) -> Result<u64, WireError> {
         debug_assert_eq!(request.descriptors(), descriptors.len());

@@ -2,15 +2,19 @@
 //! sandbox, where it stands for what a learner types in a terminal outside.
 //!
 //! Owns a socket pair. One end is in the sandbox, and whoever has it asks by a byte; the other end answers with a
-//! connection. What it leads to is the sandbox that the script runs in, and nothing else.
+//! connection. It leads to the sandbox that the script runs in, and is marked as one for the inside before it is handed
+//! over: the supervisor takes a learner's commands by it, and no labs, whose compiled code it would trust.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use anyhow::Context;
+use knetsim_model::protocol::Hello;
 use knetsim_sandbox::StateFolder;
+use rustix::net::sockopt::Timeout;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType,
@@ -18,8 +22,13 @@ use rustix::net::{
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 
+use super::wire;
+
 /// The number of the descriptor by which connections are asked for.
 const VARIABLE: &str = "KNETSIM_CONTROL";
+
+/// How long a connection may take to be handed over.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// What begins a script whose standard input is that end: it goes to another descriptor, for each `knetsim`.
 pub(crate) const PRELUDE: &str = "exec 9<&0 </dev/null\nexport KNETSIM_CONTROL=9\n";
@@ -38,25 +47,37 @@ impl Desk {
         Ok((Desk { socket: UnixDatagram::from_std(ours.into())? }, theirs))
     }
 
-    /// Waits for the next who asks and gives it a connection to that sandbox; false where nobody can ask any more.
-    /// Nothing is lost where the future is dropped.
+    /// Waits for the next request and answers it with a connection to that sandbox; false where nobody can ask any
+    /// more.
     pub(crate) async fn serve(&self, folder: &StateFolder) -> anyhow::Result<bool> {
         let asked = || Ok(rustix::net::recv(&self.socket, &mut [0; 1], RecvFlags::empty())?.0);
         if self.socket.async_io(Interest::READABLE, asked).await? == 0 {
             return Ok(false);
         }
-        let connection = folder.connect()?;
+        let connection = for_the_inside(folder.connect()?).await?;
         let descriptors = [connection.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&descriptors));
-        rustix::net::sendmsg(&self.socket, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL)
-            .context("handing a connection over")?;
+        // Whoever asked may have gone, or read no answer so far: then it gets none.
+        let _ = rustix::net::sendmsg(&self.socket, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL);
         Ok(true)
     }
 }
 
-/// The connection that this program is to use; none where nobody hands any over.
+/// A fresh connection on which the version is agreed on, and which takes no more than [`Request::serves_the_inside`].
+///
+/// [`Request::serves_the_inside`]: knetsim_model::protocol::Request::serves_the_inside
+async fn for_the_inside(connection: UnixStream) -> anyhow::Result<UnixStream> {
+    let ours = connection.try_clone()?;
+    ours.set_nonblocking(true)?;
+    let (mut receiver, mut sender) = wire::split(tokio::net::UnixStream::from_std(ours)?);
+    sender.send(&Hello { inside: true, ..wire::hello() }, &[]).await?;
+    wire::greeted(&mut receiver).await?;
+    Ok(connection)
+}
+
+/// The connection that this program is to use, on which the version is agreed on; none where nobody hands any over.
 pub(crate) fn take() -> anyhow::Result<Option<UnixStream>> {
     let Some(number) = std::env::var_os(VARIABLE) else { return Ok(None) };
     let number = number.to_str().and_then(|number| number.parse::<RawFd>().ok()).filter(|number| *number >= 0);
@@ -68,6 +89,7 @@ pub(crate) fn take() -> anyhow::Result<Option<UnixStream>> {
 }
 
 fn ask(socket: BorrowedFd<'_>) -> anyhow::Result<UnixStream> {
+    rustix::net::sockopt::set_socket_timeout(socket, Timeout::Recv, Some(ANSWER))?;
     rustix::net::send(socket, &[0], SendFlags::NOSIGNAL)?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -99,10 +99,10 @@ pub(crate) async fn serve(listener: UnixListener, service: Arc<impl Service>) {
 async fn converse(stream: UnixStream, service: Arc<impl Service>, ended: Arc<Notify>) -> Result<(), WireError> {
     let (mut receiver, mut sender) = wire::split(stream);
     sender.send(&wire::hello(), &[]).await?;
-    wire::greeted(&mut receiver).await?;
+    let inside = wire::greeted(&mut receiver).await?.inside;
     let (queue, outgoing) = mpsc::channel(MAX_ANSWERS);
     let writer = tokio::spawn(write(sender, outgoing));
-    let result = take_calls(receiver, service, queue, ended).await;
+    let result = take_calls(receiver, inside, service, queue, ended).await;
     writer.abort();
     result
 }
@@ -117,6 +117,7 @@ async fn write(mut sender: wire::Sender, mut outgoing: mpsc::Receiver<Outgoing>)
 
 async fn take_calls(
     mut receiver: wire::Receiver,
+    inside: bool,
     service: Arc<impl Service>,
     queue: mpsc::Sender<Outgoing>,
     ended: Arc<Notify>,
@@ -132,6 +133,11 @@ async fn take_calls(
         };
         let descriptors = line.descriptors(call.request.descriptors())?;
         let answers = Answers { id: call.id, queue: queue.clone() };
+        if inside && !call.request.serves_the_inside() {
+            let message = "this can't be asked from within the sandbox: give the command in a terminal outside";
+            answers.send(Reply::Failed(Failure::new(Code::Denied, message.to_owned())), vec![]).await;
+            continue;
+        }
         running.retain(|_, signals| !signals.is_closed());
         if let Request::Signal { call, signal } = call.request {
             let sent = running.get(&call).is_some_and(|signals| signals.try_send(signal).is_ok());

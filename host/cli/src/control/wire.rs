@@ -175,13 +175,13 @@ fn send(stream: &UnixStream, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> st
 
 /// The first line of this side.
 pub(crate) fn hello() -> Hello {
-    Hello { knetsim: env!("CARGO_PKG_VERSION").to_owned(), protocol: PROTOCOL }
+    Hello { knetsim: env!("CARGO_PKG_VERSION").to_owned(), protocol: PROTOCOL, inside: false }
 }
 
 /// Reads the other side's first line and compares the versions.
-pub(crate) async fn greeted(receiver: &mut Receiver) -> Result<(), WireError> {
+pub(crate) async fn greeted(receiver: &mut Receiver) -> Result<Hello, WireError> {
     let line = receiver.line().await?.ok_or(WireError::Ended)?;
     let theirs: Hello = serde_json::from_slice(&line.line)?;
     line.descriptors(0)?;
-    if theirs.protocol == PROTOCOL { Ok(()) } else { Err(WireError::Version(theirs)) }
+    if theirs.protocol == PROTOCOL { Ok(theirs) } else { Err(WireError::Version(theirs)) }
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::time::Duration;
 
 use knetsim_model::inventory::Inventory;
-use knetsim_model::protocol::{Hello, PROTOCOL};
+use knetsim_model::protocol::{Hello, LoadChapter, PROTOCOL, RunLab};
 use knetsim_model::{Event, Operation, Owner};
 use proptest::prelude::*;
 use tokio::sync::broadcast;
@@ -256,7 +256,7 @@ async fn calls_have_numbers_of_their_own_and_are_not_too_many() {
 #[tokio::test]
 async fn another_version_is_refused_with_both_named() {
     let (mut ours, _gone, task) = server();
-    let theirs = Hello { knetsim: "9.9".to_owned(), protocol: PROTOCOL + 1 };
+    let theirs = Hello { knetsim: "9.9".to_owned(), protocol: PROTOCOL + 1, inside: false };
     ours.write_all(format!("{}\n", serde_json::to_string(&theirs).unwrap()).as_bytes()).unwrap();
     let error = task.await.unwrap().unwrap_err().to_string();
     assert!(error.contains("knetsim 9.9") && error.contains(env!("CARGO_PKG_VERSION")), "{error}");
@@ -304,4 +304,26 @@ proptest! {
         let rest = lines.join(&b'\n');
         runtime.block_on(raw(if greeted { with_hello(&rest) } else { rest }));
     }
+}
+
+#[tokio::test]
+async fn somebody_inside_gives_commands_and_no_labs() {
+    let (client, _, _) = server();
+    client.set_nonblocking(true).unwrap();
+    let (mut receiver, mut sender) = wire::split(UnixStream::from_std(client.try_clone().unwrap()).unwrap());
+    sender.send(&Hello { inside: true, ..wire::hello() }, &[]).await.unwrap();
+    wire::greeted(&mut receiver).await.unwrap();
+    let mut client = Client::over(client).unwrap();
+    client.inspect().await.unwrap();
+    let null = std::fs::File::open("/dev/null").unwrap();
+    let load = |cached| Request::LoadChapter(LoadChapter { cached, ..LoadChapter::default() });
+    let run = |cached| Request::Run(RunLab { cached, ..RunLab::default() });
+    for request in [load(true), load(false), run(true), run(false), Request::Solve { task: "a".into() }, Request::Down] {
+        let beside = vec![null.as_fd(); request.descriptors()];
+        client.send(request.clone(), &beside).await.unwrap();
+        let (answer, _) = client.receive().await.unwrap();
+        let Reply::Failed(failure) = answer.reply else { panic!("{request:?}: {answer:?}") };
+        assert_eq!(failure.code, Code::Denied, "{request:?}");
+    }
+    client.inspect().await.unwrap();
 }
