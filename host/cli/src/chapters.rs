@@ -93,9 +93,9 @@ pub(crate) fn shipped() -> Vec<(String, PathBuf)> {
     let program = std::env::current_exe().ok();
     let folder = program.as_deref().and_then(Path::parent);
     let folders = folder.map(|folder| [folder.join("../share/knetsim/chapters"), folder.join("../labs")]);
-    let mut chapters: Vec<_> = folders.into_iter().flatten().flat_map(|folder| chapters_in(&folder)).collect();
+    let chapters = folders.into_iter().flatten().map(|folder| chapters_in(&folder));
+    let mut chapters = chapters.into_iter().find(|chapters: &Vec<_>| !chapters.is_empty()).unwrap_or_default();
     chapters.sort();
-    chapters.dedup_by(|one, other| one.0 == other.0);
     chapters
 }
 

@@ -96,6 +96,7 @@ impl LogFile {
 
     /// Each file becomes the next older one; the oldest goes.
     fn rotate(&mut self) -> io::Result<()> {
+        let full = self.current()?.metadata()?.ino();
         let rename = |from: &str, to: &str| match self.folder.rename(from, &self.folder, to) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             done => done,
@@ -104,12 +105,16 @@ impl LogFile {
             // What can't be moved is in nobody's way but its own.
             let _ = rename(&older(&self.path, number), &older(&self.path, number + 1));
         }
-        match rename(&self.path, &older(&self.path, 1)) {
-            Ok(()) => self.file = None,
-            // Somebody has put a folder there: then nothing older is kept.
-            Err(_) => self.current()?.set_len(0)?,
+        if rename(&self.path, &older(&self.path, 1)).is_ok() {
+            self.file = None;
         }
-        Ok(())
+        // Still the same file where somebody has put a folder in the older one's place, or a second name of this very
+        // file, which rename(2) leaves alone: then nothing older is kept.
+        let file = self.current()?;
+        match file.metadata()?.ino() == full {
+            true => file.set_len(0),
+            false => Ok(()),
+        }
     }
 }
 
@@ -195,6 +200,14 @@ mod tests {
             log.add(&piece).unwrap();
         }
         assert!(folder.metadata("a.log").unwrap().len() <= MOST);
+        // More names of the log itself.
+        folder.remove_dir_all("a.log.1").unwrap();
+        folder.remove_dir_all("a.log.2").unwrap();
+        (1..FILES).for_each(|number| folder.hard_link("a.log", &folder, older("a.log", number)).unwrap());
+        for _ in 0..2 * MOST / LEAST {
+            log.add(&piece).unwrap();
+        }
+        assert!(folder.metadata("a.log").unwrap().len() <= MOST, "the file has other names");
         // A pipe, a folder, a link to another place: refused, and not waited for.
         folder.remove_file("a.log").unwrap();
         nix::unistd::mkfifo(&outer.path().join("a.log"), nix::sys::stat::Mode::S_IRWXU).unwrap();

@@ -23,6 +23,8 @@ use crate::sweep::send;
 const EVERY: Duration = Duration::from_millis(250);
 /// Counting what is shared takes time: so many times that long passes before it is done again.
 const REST: u32 = 10;
+/// A look can be made slow from within, and no hog may have the time of ten of those.
+const LONGEST_REST: Duration = Duration::from_secs(2);
 /// How far up among its parents the command is looked for that a process belongs to.
 const PARENTS: usize = 64;
 
@@ -68,13 +70,29 @@ struct User {
 pub(crate) async fn watch(inner: Arc<Inner>, most: u64) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Why the last look failed: it is reported once.
+    let mut failing = None;
     while !inner.has_ended() {
         ticks.tick().await;
-        let (looking, began) = (Arc::clone(&inner), Instant::now());
-        match tokio::task::spawn_blocking(move || end_biggest(&looking, most)).await {
-            Ok(Ok(())) => sleep((began.elapsed() * REST).saturating_sub(EVERY)).await,
-            Ok(Err(error)) => tracing::warn!(%error, "the memory of the node side can't be watched"),
-            Err(_) => return,
+        let looking = Arc::clone(&inner);
+        let look = move || {
+            let began = Instant::now();
+            end_biggest(&looking, most).map(|()| began.elapsed())
+        };
+        let outcome = match tokio::task::spawn_blocking(look).await {
+            Ok(looked) => looked.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match outcome {
+            Ok(took) => {
+                failing = None;
+                sleep((took * REST).min(LONGEST_REST).saturating_sub(EVERY)).await;
+            }
+            Err(error) if failing.as_ref() != Some(&error) => {
+                tracing::warn!(%error, "the memory of the node side can't be watched");
+                failing = Some(error);
+            }
+            Err(_) => {}
         }
     }
 }

@@ -318,7 +318,8 @@ async fn somebody_inside_gives_commands_and_no_labs() {
     let null = std::fs::File::open("/dev/null").unwrap();
     let load = |cached| Request::LoadChapter(LoadChapter { cached, ..LoadChapter::default() });
     let run = |cached| Request::Run(RunLab { cached, ..RunLab::default() });
-    for request in [load(true), load(false), run(true), run(false), Request::Solve { task: "a".into() }, Request::Down] {
+    for request in [load(true), load(false), run(true), run(false), Request::Solve { task: "a".into() }, Request::Down]
+    {
         let beside = vec![null.as_fd(); request.descriptors()];
         client.send(request.clone(), &beside).await.unwrap();
         let (answer, _) = client.receive().await.unwrap();
