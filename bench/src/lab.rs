@@ -41,7 +41,9 @@ fn load(lab: &[u8], compiled: &[u8]) -> Result<knetsim_lab::Lab> {
 async fn run(emulator: &Emulator, lab: &knetsim_lab::Lab) -> Result<f64> {
     let (stdout, mut said) = duplex(1 << 16);
     let order = RunLab { args: vec![], grants: vec!["clusters".to_owned()], limits: [].into(), cached: false };
-    let streams = Streams { stdin: Box::new(empty()), stdout: Box::new(stdout), stderr: Box::new(sink()) };
+    // Nobody reads the warnings: the lab starts no command.
+    let (warnings, _) = tokio::sync::mpsc::unbounded_channel();
+    let streams = Streams { stdin: Box::new(empty()), stdout: Box::new(stdout), stderr: Box::new(sink()), warnings };
     let status = lab.run(emulator, &order, streams).await?;
     let mut text = String::new();
     said.read_to_string(&mut text).await?;

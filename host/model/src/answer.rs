@@ -14,7 +14,7 @@ const AROUND: &[char] = &['.', ':', '-', '+', '%', '#', '*', '@', '!', '?'];
 
 /// The whole numbers in a text. Digits of names, addresses, ranges and decimal fractions are none.
 pub(crate) fn numbers(text: &str) -> Vec<String> {
-    distinct(words(text).filter_map(|word| number(word)))
+    distinct(words(text).filter_map(number))
 }
 
 /// The IPv4 addresses in a text, and its networks with their prefix lengths. An address with the prefix length of its
