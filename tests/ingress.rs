@@ -242,18 +242,34 @@ fn a_change_under_load_loses_no_request() {
 #[test]
 fn a_dry_run_says_what_happens() {
     let ingress = "    ingresses:\n      web: { worker: C0w1, port: 8001, paths: [{ path: /a, backend: \"a:80\" }] }\n";
-    let scene = Scene::up(&format!("{SERVED}{ingress}"));
+    let parts = "    links: { c1: { to: C1, cost: 2 } }\n    listeners: { a: { routing_key: a, port: 1028 } }\n    connectors: \
+                 { a: { routing_key: a, container: b1, port: 80 } }\n  C1: { workers: 1, interconnect: embedded }\n";
+    let first = format!("{SERVED}{ingress}{parts}");
+    let scene = Scene::up(&first);
     let changed = SERVED.replace("b2: {", "b3: {").replace("endpoints: [b2]", "endpoints: [b3]");
+    // A service and what leads to it, at another address; a container less and one more.
+    let changed = format!("{changed}{}{parts}", ingress.replace("/a", "/b")).replace("100.64.10.1", "100.64.10.3");
+    let changed = changed.replace("b3: { worker: C0w2", "b3: { worker: C0w1");
+    // What of one object is another now.
+    let relabelled = changed.replace("b3: { worker: C0w1", "b3: { worker: C0w1, labels: { app: b }");
+    let links = relabelled.replace("cost: 2", "cost: 3").replace("port: 1028", "port: 1029");
+    let connectors = links.replace("container: b1, port: 80 ", "container: b1, port: 81 ");
+    let without = connectors.replace("    listeners: { a: { routing_key: a, port: 1029 } }\n", "");
+    let flannel = "flannel: { Network: 12.0.0.0/8, SubnetLen: 20, Backend: { Type: vxlan } }";
+    let renumbered = without.replace("C1: { workers: 1,", &format!("C1: {{ workers: 1, {flannel},"));
     for (text, expected) in [
-        // A service and what leads to it, at another address; a container less and one more.
         (
-            format!("{changed}{}", ingress.replace("/a", "/b")).replace("100.64.10.1", "100.64.10.3"),
+            changed,
             "container C0w1.b3 created\ncontainer C0w2.b2 deleted\ningress C0.web changed\nservice C0.a changed\nservice C0.b changed",
         ),
+        (relabelled, "container C0w1.b3 changed"),
+        (links, "link C0.c1 changed\nlistener C0.a changed"),
+        (connectors, "connector C0.a changed"),
+        (without, "listener C0.a deleted"),
+        (renumbered, "cluster C1 changed"),
         (SERVED.replace("workers: 2", "workers: 3"), "ingress"),
         ("{}".to_owned(), "cluster C0 deleted"),
     ] {
-        let text = text.replace("b3: { worker: C0w2", "b3: { worker: C0w1");
         let file = scene.knetsim.state().with_file_name("changed.yaml");
         std::fs::write(&file, text).unwrap();
         let file = file.to_str().unwrap();

@@ -115,7 +115,6 @@ fn regular_expressions_and_rewrites_are_those_of_ingress_nginx() {
         ("/all", "/svc1", &[("/svc1", "B1 /all"), ("/svc1/a", "B1 /all"), ("/svc10", "B1 /all")]),
         ("/$2/$1", "/([a-z]+)/([0-9]{2})$", &[("/ab/12", "B1 /12/ab"), ("/ab/123", "404")]),
         ("/p/$1", "/u/(.*)", &[("/u/a%20b%2Fc%3Fd", "B1 /p/a%20b/c%3Fd"), ("/u/$1", "B1 /p/$1")]),
-        ("/svc1", "/svc1", &[("/svc1/a", "B1 /svc1/a")]),
     ] {
         objects.taken(&object(&[("rewrite-target", target)], &[(path, specific, "a")]));
         objects.led(ways);
@@ -154,19 +153,24 @@ fn what_nginx_refuses_is_refused_by_its_path_and_changes_nothing() {
     assert!(objects.scene.knetsim.fails(2, &other).contains("path `/x/[`"));
     assert_eq!(objects.scene.ok(&["inspect", "-o", "yaml"]), before);
     assert!(!objects.scene.exec("C0w1", &["ls", "/var/lib"]).contains("ingress-other"));
-    // Words of nginx's configuration are letters of a path like others.
-    for path in [
-        "/q\"; return 200; }\nlocation /pwned { return 200 yes; } #",
-        "/q\"; } location /pwned { return 200 yes; } location ~ \"",
-        "/q\\\"; } location /pwned { return 200 yes; } location ~ \"",
-        "/q' } location /pwned { return 200 yes; } #",
-        "/q$host${host}",
-        "/q{1,2};",
+    // Words of nginx's configuration are letters of an expression like others; of a path most are refused.
+    for (path, taken) in [
+        ("/q\"; return 200; }\nlocation /pwned { return 200 yes; } #", false),
+        ("/q\"; } location /pwned { return 200 yes; } location ~ \"", true),
+        ("/q\\\"; } location /pwned { return 200 yes; } location ~ \"", true),
+        ("/q' } location /pwned { return 200 yes; } #", true),
+        ("/q$host${host}", true),
+        ("/q{1,2};", true),
     ] {
-        for annotations in [&[("use-regex", "true")][..], &[]] {
-            objects.create(&object(annotations, &[(path, specific, "a")]));
-            objects.led(&[("/pwned", "404"), ("/pwned/too", "404")]);
+        let expression = object(&[("use-regex", "true")], &[(path, specific, "a"), ("/led", specific, "b")]);
+        if taken {
+            objects.taken(&expression);
+            objects.led(&[("/led", "B2 /led")]);
+        } else {
+            objects.refused(&expression);
         }
+        objects.led(&[("/pwned", "404"), ("/pwned/too", "404")]);
+        objects.refused(&object(&[], &[(path, specific, "a")]));
         objects.refused(&object(&[("rewrite-target", path)], &[("/c", specific, "a")]));
     }
 }
@@ -177,7 +181,7 @@ fn what_of_an_object_is_not_done_is_told() {
     let paths = [("/a", "Prefix", "a")];
     let before = objects.scene.ok(&["inspect", "-o", "yaml"]);
     let (bell, quiet) = ("x.example/\u{1b}]0;gone\u{7}", ("kubectl.kubernetes.io/last-applied-configuration", "{}"));
-    let lost = [("affinity", "cookie"), ("nginx.org/rewrites", "a"), (bell, "a"), quiet];
+    let lost = [("affinity", "cookie"), ("haproxy.org/load-balance", "a"), (bell, "a"), quiet];
     let forbidden = [("auth-type", "basic"), ("haproxy.org/allow-list", "10.0.0.0/8"), ("nginx.org/jwt-key", "a")];
     let validate = |object: &str| {
         std::fs::write(objects.file.path(), object).unwrap();
@@ -198,7 +202,7 @@ fn what_of_an_object_is_not_done_is_told() {
     assert_eq!(status, Some(0), "{validated}");
     for said in [validated, objects.taken(&object)] {
         assert!(said.contains("warning:"), "{said}");
-        for name in ["nginx.ingress.kubernetes.io/affinity", "nginx.org/rewrites", "x.example/"] {
+        for name in ["nginx.ingress.kubernetes.io/affinity", "haproxy.org/load-balance", "x.example/"] {
             assert!(said.contains(name), "{name}: {said}");
         }
         assert!(!said.contains("kubectl") && !said.contains(['\u{1b}', '\u{7}']), "{said:?}");

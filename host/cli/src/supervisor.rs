@@ -88,8 +88,8 @@ impl Service for Supervisor {
         let Incoming { request, descriptors, answers, signals } = call;
         match request {
             Request::Submit { operation, owner } => self.submit(operation, owner, &answers).await,
-            Request::Preview { operation, owner } => {
-                for event in self.emulator.preview(&operation, owner).await? {
+            Request::Preview { topology } => {
+                for event in self.emulator.preview(topology).await? {
                     answers.send(Reply::Event(event), vec![]).await;
                 }
                 Ok(Reply::Done)

@@ -100,11 +100,12 @@ impl Emulator {
 
     /// Other labels for a container that stays as it is.
     pub(crate) fn relabel(&self, key: &ContainerKey, labels: BTreeMap<String, String>) {
-        let mut state = self.state();
-        if let Some(there) = state.containers.get_mut(key) {
-            let plan = ContainerPlan { labels, ..there.plan.clone() };
-            *there = Arc::new(there.with_plan(plan));
-        }
+        let reference = self.state().containers.get_mut(key).map(|container| {
+            let plan = ContainerPlan { labels, ..container.plan.clone() };
+            *container = Arc::new(container.with_plan(plan));
+            container.plan.reference()
+        });
+        reference.iter().for_each(|reference| self.changed("container", &reference.to_string()));
     }
 }
 

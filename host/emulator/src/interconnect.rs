@@ -2,7 +2,7 @@
 //!
 //! What a site says of itself is asked of its router ([`Router::seen`]) whenever somebody looks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ use knetsim_model::inventory::{ConnectorInfo, ListenerInfo, SiteInfo, SiteLinkIn
 use knetsim_model::{ClusterName, Code, ConnectorName, Event, Failure};
 
 use crate::Emulator;
-use crate::plan::{ContainerKey, Owned, Plan, SitePlan, TokenView};
+use crate::plan::{ContainerKey, Owned, Plan, SitePlan, TokenView, site_events};
 use crate::state::{Container, Node, State};
 
 /// The folder in which the slides have the routers' files, below that of the nodes.
@@ -115,15 +115,6 @@ impl Site {
             reaches: seen.reaches.iter().filter_map(|id| id.parse().ok()).collect(),
             state: seen.state,
         }
-    }
-
-    /// Its parts, each with its kind.
-    fn parts(plan: &SitePlan) -> BTreeSet<(&'static str, String)> {
-        let whole = |name: &dyn std::fmt::Display| format!("{}.{name}", plan.cluster);
-        let links = plan.links.keys().map(|name| ("link", whole(name)));
-        let listeners = plan.listeners.keys().map(|name| ("listener", whole(name)));
-        let connectors = plan.connectors.keys().map(|name| ("connector", whole(name)));
-        links.chain(listeners).chain(connectors).chain([("site", plan.cluster.to_string())]).collect()
     }
 }
 
@@ -247,8 +238,7 @@ impl Emulator {
             // The site works without; somebody put something else there, or filled the disk.
             self.say(Event::Warning { message: format!("site {cluster}: {SLIDES} in /tmp/knetsim: {error}") });
         }
-        let parts = |site: Option<&SitePlan>| site.map(Site::parts).unwrap_or_default();
-        self.say_parts(&parts(there.as_ref().map(|site| &*site.plan)), &parts(Some(plan)));
+        self.say_site(there.as_ref().map(|site| &*site.plan), Some(plan));
         Ok(())
     }
 
@@ -269,9 +259,8 @@ impl Emulator {
         }
     }
 
-    fn say_parts(&self, before: &BTreeSet<(&'static str, String)>, now: &BTreeSet<(&'static str, String)>) {
-        before.difference(now).for_each(|(kind, name)| self.deleted(kind, name));
-        now.difference(before).for_each(|(kind, name)| self.created(kind, name));
+    fn say_site(&self, before: Option<&SitePlan>, after: Option<&SitePlan>) {
+        site_events(before, after).into_iter().for_each(|event| self.say(event));
     }
 
     /// Makes sites again what they were before a plan. The failure that led to this is the one to tell.
@@ -319,7 +308,7 @@ impl Emulator {
         let stopped = site.router.stop().await.map_err(|error| failed(cluster, &error));
         // What somebody made of it meanwhile leads nowhere.
         let _ = self.hide_file(cluster);
-        self.say_parts(&Site::parts(&site.plan), &BTreeSet::new());
+        self.say_site(Some(&site.plan), None);
         stopped
     }
 

@@ -30,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use knetsim_model::interconnect::Interconnect;
 use knetsim_model::inventory::Inventory;
+use knetsim_model::topology::Topology;
 use knetsim_model::{Event, Failure, Operation, Owner};
 use knetsim_sandbox::Sandbox;
 use tokio::sync::broadcast;
@@ -119,14 +120,15 @@ impl Emulator {
         }
     }
 
-    /// What an operation would do: the events that it would send, were nothing to fail.
+    /// What applying a topology would do: the events that it would send, were nothing to fail.
     ///
     /// # Errors
     /// Why it would be refused.
-    pub async fn preview(&self, operation: &Operation, owner: Owner) -> Result<Vec<Event>, Failure> {
+    pub async fn preview(&self, topology: Topology) -> Result<Vec<Event>, Failure> {
         let _turn = self.inner.changes.lock().await;
         let before = self.state().view();
-        Ok(Planner::plan(before.clone(), operation, owner)?.events(&before))
+        let apply = Operation::Apply { topology };
+        Ok(Planner::plan(before.clone(), &apply, Owner::File)?.events(&before))
     }
 
     /// What there is.

@@ -305,6 +305,7 @@ impl Emulator {
         try_join_all(agents.iter().map(|agent| agent.restart(AGENT_READY))).await.map_err(|error| failed(&error))?;
         self.introduce(name, &agents).await?;
         steps.done(format!("cluster {name}: agents restarted"));
+        self.changed("cluster", name.as_str());
         Ok(())
     }
 

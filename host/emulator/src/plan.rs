@@ -25,6 +25,8 @@ use knetsim_model::{ClusterName, Code, ContainerName, ContainerRef, Failure, Lin
 
 use crate::interconnect::SLIDES;
 
+pub(crate) use preview::site_events;
+
 pub use ingresses::{IngressKey, IngressPlan};
 pub use services::{ServiceKey, ServicePlan};
 pub use sites::{Owned, Parts, SitePlan, TokenKey, TokenPlan, TokenView};

@@ -18,6 +18,8 @@ use crate::netns::NetNs;
 pub const TCP: u8 = 6;
 /// UDP's number.
 pub const UDP: u8 = 17;
+/// SCTP's number.
+pub const SCTP: u8 = 132;
 
 /// A tracked connection over IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

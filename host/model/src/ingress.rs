@@ -15,8 +15,10 @@
 //! The words are those of a Kubernetes Ingress, one entry of `paths` for each path of each of its rules. What its
 //! annotations for nginx say (timeouts, the limit of a body, the rewriting of paths) has fields here.
 
+mod check;
+
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
@@ -26,6 +28,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::{NodeName, ServiceName};
 use crate::service::{BadText, bad};
+
+pub(crate) use check::shown;
+use check::{check_path, check_regex, check_target};
 
 /// An ingress as it shall be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -89,8 +94,10 @@ pub enum PathType {
     Prefix,
     /// All of it: `/a` does not match /a/.
     Exact,
-    /// A regular expression that nginx tries from the beginning of the path on, whatever the case of letters. The first
-    /// that matches counts; longer ones are tried first. So ingress-nginx has it.
+    /// A regular expression that nginx looks for at the beginning of the path, whatever the case of letters: as
+    /// ingress-nginx does, it puts a `^` in front. Of alternatives without a group around them (`/a|/b`) that binds the
+    /// first alone; the others match anywhere: write `/(a|b)`. Longer expressions are tried first, and the first that
+    /// matches counts.
     Regex,
 }
 
@@ -282,7 +289,7 @@ impl IngressSpec {
         if self.paths.is_empty() && self.default.is_none() {
             return Err("it has neither paths nor a default backend: give it one of them".to_owned());
         }
-        let mut seen = BTreeSet::new();
+        let (mut identities, mut by_host) = (BTreeSet::new(), BTreeMap::new());
         for path in &self.paths {
             path.check()?;
             if path.drop_rest && (path.rewrite.is_none() || path.path_type != PathType::Prefix) {
@@ -290,16 +297,15 @@ impl IngressSpec {
                 return Err(format!("path {}: {what}: give it both, or leave it out", path.path));
             }
             let of_host = || path.host.as_ref().map(|host| format!(" of host {host}")).unwrap_or_default();
-            if !seen.insert(path.identity()) {
-                return Err(format!("its path {}{} is there twice", path.path, of_host()));
+            if !identities.insert(path.identity()) {
+                return Err(format!("its path {}{} is given twice", path.path, of_host()));
             }
-            let mut others = self.paths.iter().filter(|other| other.host == path.host);
-            if path.path_type == PathType::Regex
-                && let Some(other) = others.find(|other| other.path_type != PathType::Regex)
-            {
-                let (path, other, host) = (&path.path, &other.path, of_host());
-                let words = "nginx would ask all regular expressions first";
-                return Err(format!("its paths {path} and {other}{host} are a regular expression and none: {words}"));
+            let first: &mut &IngressPath = by_host.entry(path.host.as_ref()).or_insert(path);
+            if (first.path_type == PathType::Regex) != (path.path_type == PathType::Regex) {
+                let (first, path, host) = (&first.path, &path.path, of_host());
+                let words =
+                    "one is a regular expression, the other is not: nginx would ask all regular expressions first";
+                return Err(format!("its paths {first} and {path}{host}: {words}"));
             }
         }
         for (seconds, what, most) in
@@ -314,65 +320,6 @@ impl IngressSpec {
             _ => Ok(()),
         }
     }
-}
-
-/// The longest path, in bytes.
-const LONGEST: usize = 1024;
-
-/// A path as Kubernetes takes it. What could mean something else to whom it is passed on is refused: escapes, because
-/// paths are compared without them, and whatever nginx's configuration gives a meaning.
-fn check_path(path: &str) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~!&'()*+,;=:@".contains(c);
-    let why = if !path.starts_with('/') {
-        "it begins with no `/`"
-    } else if path.len() > LONGEST {
-        "it is longer than 1024 bytes"
-    } else if !path.chars().all(plain) {
-        "take letters, digits and -._~!&'()*+,;=:@ between its slashes"
-    } else if path.contains("//") || path.split('/').any(|part| matches!(part, "." | "..")) {
-        "it has an empty element, `.` or `..`, which no request's path has"
-    } else {
-        return Ok(());
-    };
-    Err(format!("`{}` is no path of it: {why}", shown(path)))
-}
-
-/// A regular expression. Whether it is right, nginx says; it stands in quotes, out of which no printable character leads.
-fn check_regex(path: &str) -> Result<(), String> {
-    let why = if !path.starts_with('/') {
-        "it begins with no `/`"
-    } else if path.len() > LONGEST {
-        "it is longer than 1024 bytes"
-    } else if !path.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
-        "take what can be printed in ASCII"
-    } else {
-        return Ok(());
-    };
-    Err(format!("`{}` is no regular expression of it: {why}", shown(path)))
-}
-
-/// What takes the place of a path that a regular expression matched, in the characters that ingress-nginx takes. A `$`
-/// that stands for a variable of nginx's is refused.
-fn check_target(target: &str) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~:$".contains(c);
-    let group = |rest: &str| rest.starts_with(|c: char| matches!(c, '1'..='9'));
-    let why = if !target.starts_with(['/', '$']) {
-        "it begins with neither `/` nor a group"
-    } else if target.len() > LONGEST {
-        "it is longer than 1024 bytes"
-    } else if !target.chars().all(plain) {
-        "take letters, digits and -._~: between its slashes"
-    } else if !target.split('$').skip(1).all(group) {
-        "behind a `$` stands the number of a group, 1 to 9: nginx's variables are not to be had"
-    } else {
-        return Ok(());
-    };
-    Err(format!("`{}` is no rewrite of a regular expression: {why}", shown(target)))
-}
-
-/// Text of somebody else's in a message: cut, and without what would move a terminal's cursor.
-pub(crate) fn shown(text: &str) -> String {
-    text.escape_debug().take(120).collect()
 }
 
 #[cfg(test)]
@@ -418,10 +365,14 @@ mod tests {
         let mut both = spec(&["/a=web:80"]);
         both.paths.push(exact);
         assert_eq!(both.validate(), Ok(()));
+        let mut mixed = spec(&["x.y/a=web:80", "/b=web:80", "x.y/b=web:80"]);
+        mixed.paths[1].path_type = PathType::Regex;
+        assert_eq!(mixed.validate(), Ok(()), "hosts are apart");
+        mixed.paths[2].path_type = PathType::Regex;
         for (wrong, word) in [
             (spec(&[]), "neither"),
             (IngressSpec { port: 0, ..spec(&["/=web:80"]) }, "no port"),
-            (spec(&["/a=web:80", "/a/=web:81"]), "path /a/ is there twice"),
+            (spec(&["/a=web:80", "/a/=web:81"]), "path /a/ is given twice"),
             (spec(&["x.y/a=web:80", "x.y/a=web:81"]), "of host x.y"),
             (spec(&["/a//b=web:80"]), "empty element"),
             (spec(&["/a/../b=web:80"]), "empty element"),
@@ -430,6 +381,7 @@ mod tests {
             (spec(&["/a\";}=web:80"]), "take letters"),
             (spec(&["/a=web:80/$x"]), "take letters"),
             (dropping("/a=web:80"), "/a: its drop_rest"),
+            (mixed, "/a and /b of host x.y"),
             (IngressSpec { timeout: Some(0), ..spec(&["/=web:80"]) }, "timeout"),
             (IngressSpec { connect_timeout: Some(76), ..spec(&["/=web:80"]) }, "connect_timeout"),
         ] {

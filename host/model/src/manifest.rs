@@ -9,7 +9,7 @@ mod annotations;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 
 use serde::Deserialize;
@@ -148,15 +148,17 @@ impl IngressManifest {
         if spec.tls.is_some_and(|tls| !tls.is_empty()) {
             return Err("its `tls` can't be done: an ingress speaks plain HTTP".to_owned());
         }
-        let (asked, lost) = Annotations::read(&metadata.annotations.unwrap_or_default())?;
-        let mut reading = Reading { asked: &asked, paths: Vec::new(), warnings: Vec::from_iter(lost) };
+        let (annotations, lost) = Annotations::read(&metadata.annotations.unwrap_or_default())?;
+        let mut reading = Reading::new(&annotations);
+        reading.warnings.extend(lost);
         reading.warnings.extend(metadata.namespace.as_deref().and_then(namespace_lost));
         let default = spec.default_backend.map(Backend::try_from).transpose()?;
         for rule in spec.rules.unwrap_or_default() {
-            reading.rule(rule, default.as_ref())?;
+            reading.rule(rule)?;
         }
+        reading.rest_of_hosts(default.as_ref());
         let Reading { paths, warnings, .. } = reading;
-        let Annotations { connect_timeout, timeout, max_body, .. } = asked;
+        let Annotations { connect_timeout, timeout, max_body, .. } = annotations;
         let spec = IngressSpec { worker, port, paths, default, connect_timeout, timeout, max_body };
         spec.validate()?;
         Ok(Translated { spec, warnings })
@@ -189,73 +191,76 @@ impl TryFrom<IngressBackend> for Backend {
 
 /// An object while its rules are read.
 struct Reading<'a> {
-    asked: &'a Annotations,
+    annotations: &'a Annotations,
+    /// The hosts that its rules name, none for all others, each with the paths that all of its rules give it.
+    hosts: BTreeMap<Option<Host>, BTreeSet<String>>,
     paths: Vec<IngressPath>,
     warnings: Vec<String>,
 }
 
-impl Reading<'_> {
-    fn rule(&mut self, Rule { host, http }: Rule, default: Option<&Backend>) -> Result<(), String> {
+impl<'a> Reading<'a> {
+    fn new(annotations: &'a Annotations) -> Self {
+        Reading { annotations, hosts: BTreeMap::new(), paths: Vec::new(), warnings: Vec::new() }
+    }
+
+    fn rule(&mut self, Rule { host, http }: Rule) -> Result<(), String> {
         let host: Option<Host> = match host.as_deref() {
             None | Some("") => None,
             Some(host) => Some(host.parse().map_err(|error| format!("{error}"))?),
         };
-        let of_host = host.as_ref().map(|host| format!(" of host {host}")).unwrap_or_default();
-        let paths = http.map(|http| http.paths).unwrap_or_default();
-        let named = !paths.is_empty();
-        for path in paths {
-            self.path(path, host.clone(), &of_host)?;
-        }
-        // What no path of a rule matches goes to the default backend: rewritten as paths are, or for a host that has
-        // no paths.
-        let of_this = |path: &IngressPath| path.host == host;
-        let rooted = self.paths.iter().filter(|path| of_this(path)).any(|path| path.path == "/");
-        let rewritten = named && self.asked.target.as_deref().is_some_and(|target| target != "/");
-        match default {
-            Some(backend) if !rooted && (rewritten || host.is_some() && !named) => {
-                let root = self.entry("/".to_owned(), PathType::Prefix, host, backend.clone());
-                self.paths.push(root);
-            }
-            None if !named => {
-                self.warnings.push(format!("its rule{of_host} without paths leads nowhere: it is left out"))
-            }
-            _ => {}
-        }
-        Ok(())
+        self.hosts.entry(host.clone()).or_default();
+        http.into_iter().flat_map(|http| http.paths).try_for_each(|path| self.path(path, &host))
     }
 
-    fn path(&mut self, path: HttpPath, host: Option<Host>, of_host: &str) -> Result<(), String> {
+    fn path(&mut self, path: HttpPath, host: &Option<Host>) -> Result<(), String> {
         let text = path.path.unwrap_or_else(|| "/".to_owned());
-        self.warnings.extend(self.surprise(&text, path.path_type));
+        self.warnings.extend(self.path_warning(&text, path.path_type));
         let path_type = match path.path_type {
             ManifestPathType::Exact => PathType::Exact,
             ManifestPathType::Prefix | ManifestPathType::ImplementationSpecific => PathType::Prefix,
         };
-        let entry = self.entry(text, path_type, host, path.backend.try_into()?);
-        let same = |other: &IngressPath| {
-            (&other.host, other.path_type, &other.path) == (&entry.host, entry.path_type, &entry.path)
-        };
-        if entry.path_type == PathType::Regex && self.paths.iter().any(same) {
-            let words = "is there twice: as in ingress-nginx the first one counts";
-            self.warnings.push(format!("its path `{}`{of_host} {words}", shown(&entry.path)));
+        let entry = self.entry(text, path_type, host.clone(), path.backend.try_into()?);
+        let first = self.hosts.entry(host.clone()).or_default().insert(entry.path.clone());
+        if !first && entry.path_type == PathType::Regex {
+            let words = "is given twice: as in ingress-nginx the first one counts";
+            self.warnings.push(format!("its path `{}`{} {words}", shown(&entry.path), of_host(host)));
         } else {
             self.paths.push(entry);
         }
         Ok(())
     }
 
+    /// What no path of a named host matches goes to the default backend, rewritten as paths are, where no path is `/`.
+    /// Rules can share a host: all of them are read first.
+    fn rest_of_hosts(&mut self, default: Option<&Backend>) {
+        let rewritten = self.annotations.target.as_deref().is_some_and(|target| target != "/");
+        for (host, paths) in std::mem::take(&mut self.hosts) {
+            match default {
+                // Without an entry of its own, a host without paths would be led by the paths of no host.
+                Some(backend) if host.is_some() && !paths.contains("/") && (rewritten || paths.is_empty()) => {
+                    self.paths.push(self.entry("/".to_owned(), PathType::Prefix, host, backend.clone()));
+                }
+                None if paths.is_empty() => {
+                    let words = "without paths leads nowhere: it is left out";
+                    self.warnings.push(format!("its rule{} {words}", of_host(&host)));
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// `use-regex` or `rewrite-target` make regular expressions of all paths of the object's hosts, whatever their type.
     /// A path that is its own target is not rewritten.
     fn entry(&self, path: String, path_type: PathType, host: Option<Host>, backend: Backend) -> IngressPath {
-        let path_type = if self.asked.regex() { PathType::Regex } else { path_type };
-        let rewrite = self.asked.target.clone().filter(|target| *target != path);
+        let path_type = if self.annotations.regex() { PathType::Regex } else { path_type };
+        let rewrite = self.annotations.target.clone().filter(|target| *target != path);
         IngressPath { host, path, path_type, backend, rewrite, drop_rest: false }
     }
 
-    /// What people don't expect of a path, though ingress-nginx does the same.
-    fn surprise(&self, path: &str, path_type: ManifestPathType) -> Option<String> {
+    /// A warning of what people don't expect of a path, though ingress-nginx does the same.
+    fn path_warning(&self, path: &str, path_type: ManifestPathType) -> Option<String> {
         let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/-._".contains(c));
-        let words = match (self.asked.regex(), path_type) {
+        let words = match (self.annotations.regex(), path_type) {
             (true, ManifestPathType::Exact | ManifestPathType::Prefix) if !plain => {
                 "is a regular expression, for which ingress-nginx wants `pathType: ImplementationSpecific`"
             }
@@ -269,4 +274,8 @@ impl Reading<'_> {
         };
         Some(format!("its path `{}` {words}", shown(path)))
     }
+}
+
+fn of_host(host: &Option<Host>) -> String {
+    host.as_ref().map(|host| format!(" of host {host}")).unwrap_or_default()
 }

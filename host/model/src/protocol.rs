@@ -22,6 +22,7 @@ use crate::inventory::Inventory;
 use crate::names::{InterfaceRef, Target};
 use crate::operation::{Operation, Owner};
 use crate::packet::{Filter, Packet};
+use crate::topology::Topology;
 
 /// The version of this protocol; both sides must say the same.
 pub const PROTOCOL: u32 = 2;
@@ -59,12 +60,11 @@ pub enum Request {
         /// In whose name.
         owner: Owner,
     },
-    /// What a change would do, without doing it. Answered by the events that it would send, then `done` or `failed`.
+    /// What applying a topology file would do, without doing it. Answered by the events that it would send, then `done`
+    /// or `failed`.
     Preview {
-        /// The change.
-        operation: Operation,
-        /// In whose name.
-        owner: Owner,
+        /// What the file says.
+        topology: Topology,
     },
     /// What there is. Answered by `inventory`.
     Inspect,

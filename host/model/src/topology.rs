@@ -43,14 +43,14 @@ pub struct Topology {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub underlay: Option<Underlay>,
     /// Clusters by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "written")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, ClusterSpec>")]
     pub clusters: BTreeMap<ClusterName, ClusterSpec>,
     /// Scratch nodes.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty", deserialize_with = "written")]
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub scratch: BTreeSet<NodeName>,
     /// The numbers of nodes, which their addresses follow, where they shall not be the next free ones.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "written")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, u32>")]
     pub numbers: BTreeMap<NodeName, u32>,
 }
@@ -68,15 +68,15 @@ pub struct ClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flannel: Option<FlannelConfig>,
     /// Containers by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "written")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, ContainerSpec>")]
     pub containers: BTreeMap<ContainerName, ContainerSpec>,
     /// Services by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "written")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, ServiceSpec>")]
     pub services: BTreeMap<ServiceName, ServiceSpec>,
     /// Ingresses by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "written")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, IngressSpec>")]
     pub ingresses: BTreeMap<IngressName, IngressSpec>,
     /// Gives the cluster a site, whose router is that program. Left out, it has one where it has links, listeners or
@@ -84,23 +84,17 @@ pub struct ClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interconnect: Option<Interconnect>,
     /// Links from its site to others, by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "written")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, LinkSpec>")]
     pub links: BTreeMap<LinkName, LinkSpec>,
     /// Listeners by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "written")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, ListenerSpec>")]
     pub listeners: BTreeMap<ListenerName, ListenerSpec>,
     /// Connectors by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "written")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, ConnectorSpec>")]
     pub connectors: BTreeMap<ConnectorName, ConnectorSpec>,
-}
-
-/// Whatever is written: a word with nothing behind it may be what is left of a list, and not mean that all of it goes.
-fn written<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    let nothing = || serde::de::Error::custom("nothing stands here: leave the word out, or write `{}` or `[]`");
-    Option::deserialize(deserializer)?.ok_or_else(nothing)
 }
 
 impl ClusterSpec {

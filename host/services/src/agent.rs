@@ -1,7 +1,7 @@
 //! One worker's agent: has the kernel do what services ask for, and sees that it stays so.
 //!
-//! Invariants: the table is changed only with `there` locked, by one batch a change, or several where the kernel
-//! doesn't take so much at once; `there` is what the last change that was applied left in the kernel.
+//! Invariants: the table is changed only with `state` locked, by one batch a change, or several where the kernel
+//! doesn't take so much at once; `state.programmed` is what the last change that was applied left in the kernel.
 //!
 //! As commands: `nft -f -`, `nft list table ip kube-proxy`, `sysctl -w net.bridge.bridge-nf-call-iptables=1`.
 
@@ -20,8 +20,8 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::difference::{Commands, between, delete_chains, from_nothing};
-use crate::flows;
-use crate::layout::{Desired, base, part};
+use crate::flows::{self, Pending};
+use crate::layout::{Desired, Services, base, part};
 use crate::listing::{differences, parse};
 use crate::table::{TABLE, Table};
 
@@ -58,8 +58,7 @@ pub struct Agent {
 
 struct Inner {
     spec: AgentSpec,
-    /// None while there is no service.
-    there: Mutex<Option<There>>,
+    state: Mutex<State>,
     repair: AtomicBool,
     /// The table is to be looked at.
     look: Notify,
@@ -68,8 +67,16 @@ struct Inner {
     drift: SyncMutex<Vec<String>>,
 }
 
+#[derive(Default)]
+struct State {
+    /// None while there is no service.
+    programmed: Option<Programmed>,
+    /// To whose addresses flows may still go elsewhere than the rules lead.
+    flows: Pending,
+}
+
 /// What was programmed.
-struct There {
+struct Programmed {
     desired: Arc<Desired>,
     /// Chains that nothing leads to, and since when.
     stale: BTreeMap<String, Instant>,
@@ -92,7 +99,7 @@ impl Agent {
     pub fn start(spec: AgentSpec) -> Self {
         let inner = Arc::new(Inner {
             spec,
-            there: Mutex::default(),
+            state: Mutex::default(),
             repair: AtomicBool::new(true),
             look: Notify::new(),
             stale: Notify::new(),
@@ -106,7 +113,8 @@ impl Agent {
     /// is led as the rules say from the next one on.
     ///
     /// # Errors
-    /// The kernel refused; what it did before, it does still.
+    /// The kernel refused the rules: what it did before, it does still. Or it did not forget flows: then the rules are
+    /// the new ones, and the flows are forgotten at the next change, or when the table is looked at.
     pub async fn program(&self, desired: &Arc<Desired>) -> Result<(), ServicesError> {
         let programmed = self.inner.program(desired).await;
         programmed.map_err(|source| ServicesError { node: self.inner.spec.node.clone(), source })
@@ -155,55 +163,75 @@ impl Inner {
     }
 
     async fn program(&self, desired: &Arc<Desired>) -> Result<(), KernelError> {
-        let mut there = self.there.lock().await;
-        match there.as_mut() {
+        let mut state = self.state.lock().await;
+        self.program_rules(&mut state, desired).await?;
+        let forgotten = state.flows.settle(async |addresses| self.forget(addresses, &desired.services).await).await;
+        if forgotten.is_err() || !self.drift().is_empty() {
+            // Tries again, and says what is so now.
+            self.look.notify_one();
+        }
+        forgotten
+    }
+
+    async fn program_rules(&self, state: &mut State, desired: &Arc<Desired>) -> Result<(), KernelError> {
+        let State { programmed, flows } = state;
+        match programmed.as_mut() {
             None if desired.services.is_empty() => Ok(()),
-            None => self.rebuild(&mut there, desired).await,
-            Some(_) if desired.services.is_empty() => {
+            None => self.rebuild(state, desired).await,
+            Some(now) if desired.services.is_empty() => {
                 nft::load(&self.spec.namespace, format!("add table ip {TABLE}\ndelete table ip {TABLE}\n")).await?;
-                let touched = there.take().map(|now| flows::changed(&now.desired, desired)).unwrap_or_default();
-                flows::forget(&self.spec.namespace, touched, desired).await?;
+                flows.add(flows::changed(&now.desired, desired));
+                *programmed = None;
                 self.say(Vec::new());
                 Ok(())
             }
             Some(now) if now.desired == *desired => Ok(()),
-            Some(now) => match self.change(now, desired).await {
+            Some(now) => match self.change(now, flows, desired).await {
                 Ok(()) => Ok(()),
                 // Somebody changed what the commands are about: only the whole can be right then.
                 Err(error) => {
                     tracing::debug!(node = %self.spec.node, "rebuilding the services' table: {}", chain(&error));
-                    self.rebuild(&mut there, desired).await
+                    self.rebuild(state, desired).await
                 }
             },
         }
     }
 
+    async fn forget(&self, addresses: BTreeSet<Ipv4Addr>, services: &Services) -> Result<(), KernelError> {
+        flows::forget(&self.spec.namespace, addresses, services).await
+    }
+
     /// Touches only what differs from before.
-    async fn change(&self, there: &mut There, desired: &Arc<Desired>) -> Result<(), KernelError> {
-        let (old, new) = changed_parts(self.spec.address, &there.desired, desired);
-        let touched = flows::changed(&there.desired, desired);
+    async fn change(
+        &self,
+        now: &mut Programmed,
+        flows: &mut Pending,
+        desired: &Arc<Desired>,
+    ) -> Result<(), KernelError> {
+        let (old, new) = changed_parts(self.spec.address, &now.desired, desired);
         let commands = between(&old, &new);
-        self.load(there.generation, &commands).await.map(|generation| there.generation = generation)?;
-        there.desired = desired.clone();
-        flows::forget(&self.spec.namespace, touched, desired).await?;
+        now.generation = self.load(now.generation, &commands).await?;
+        flows.add(flows::changed(&now.desired, desired));
+        now.desired = desired.clone();
         // A chain that is wanted again is not stale any more.
-        there.stale.retain(|chain, _| !new.chains.contains_key(chain));
+        now.stale.retain(|chain, _| !new.chains.contains_key(chain));
         if !commands.stale.is_empty() {
-            there.stale.extend(commands.stale.into_iter().map(|chain| (chain, Instant::now())));
+            now.stale.extend(commands.stale.into_iter().map(|chain| (chain, Instant::now())));
             self.stale.notify_one();
         }
         Ok(())
     }
 
-    /// Makes the whole table anew, whatever is there: while it was spoilt, anything may have been led anywhere.
-    async fn rebuild(&self, there: &mut Option<There>, desired: &Arc<Desired>) -> Result<(), KernelError> {
+    /// Makes the whole table anew, whatever it is now: while it was spoilt, anything may have been led anywhere.
+    async fn rebuild(&self, state: &mut State, desired: &Arc<Desired>) -> Result<(), KernelError> {
         // Answers between two containers of one bridge must pass the rules that their requests passed.
         self.spec.namespace.write_sysctls(&[("net/bridge/bridge-nf-call-iptables", "1")])?;
         let commands = from_nothing(&whole(self.spec.address, desired));
         let generation = self.load(nft::generation(&self.spec.namespace).ok(), &commands).await?;
-        let before = there.replace(There { desired: desired.clone(), stale: BTreeMap::new(), generation });
-        let both = desired.services.values().chain(before.iter().flat_map(|before| before.desired.services.values()));
-        flows::forget(&self.spec.namespace, flows::addresses(both), desired).await?;
+        let now = Programmed { desired: desired.clone(), stale: BTreeMap::new(), generation };
+        let before = state.programmed.replace(now);
+        let before = before.iter().flat_map(|before| before.desired.services.values());
+        state.flows.add(flows::addresses(desired.services.values().chain(before)));
         self.say(Vec::new());
         Ok(())
     }
@@ -219,32 +247,45 @@ impl Inner {
         Ok(generation)
     }
 
-    /// Compares the table with what was programmed; mends it or tells.
+    /// Compares the table with what was programmed; mends it, or says what differs.
     async fn look_at_table(&self) -> Result<(), KernelError> {
-        let mut there = self.there.lock().await;
-        let Some(now) = there.as_mut() else { return Ok(()) };
-        let before = nft::generation(&self.spec.namespace)?;
-        if now.generation == Some(before) {
-            return Ok(());
-        }
-        let seen = nft::table_text(&self.spec.namespace, TABLE).await?.map(|text| parse(&text));
-        let wanted = whole(self.spec.address, &now.desired);
-        let drift = differences(&wanted, seen, &now.stale.keys().collect::<BTreeSet<_>>());
-        if drift.is_empty() {
-            now.generation = Some(before);
-        } else if self.repair.load(Ordering::Relaxed) {
+        let mut state = self.state.lock().await;
+        let mut drift = self.compare(&mut state).await?;
+        let desired = state.programmed.as_ref().map(|now| now.desired.clone());
+        if let Some(desired) = desired.as_ref().filter(|_| !drift.is_empty() && self.repair.load(Ordering::Relaxed)) {
             drift.iter().for_each(|words| tracing::info!(node = %self.spec.node, "{words}, rebuilding"));
-            let desired = now.desired.clone();
-            return self.rebuild(&mut there, &desired).await;
+            self.rebuild(&mut state, desired).await?;
+            drift.clear();
         }
+        let none = Services::new();
+        let services = desired.as_ref().map_or(&none, |desired| &desired.services);
+        state.flows.settle(async |addresses| self.forget(addresses, services).await).await?;
         self.say(drift);
         Ok(())
     }
 
+    /// What differs from what was programmed, in words.
+    async fn compare(&self, state: &mut State) -> Result<Vec<String>, KernelError> {
+        let Some(now) = state.programmed.as_mut() else { return Ok(Vec::new()) };
+        let before = nft::generation(&self.spec.namespace)?;
+        if now.generation == Some(before) {
+            return Ok(Vec::new());
+        }
+        let listed = nft::table_text(&self.spec.namespace, TABLE).await?.map(|text| parse(&text));
+        let wanted = whole(self.spec.address, &now.desired);
+        let drift = differences(&wanted, listed, &now.stale.keys().collect::<BTreeSet<_>>());
+        if drift.is_empty() {
+            now.generation = Some(before);
+            // Somebody may have spoilt it since, and mended it again.
+            state.flows.add(flows::addresses(now.desired.services.values()));
+        }
+        Ok(drift)
+    }
+
     /// Deletes chains that have been stale for long enough.
     async fn sweep(&self) {
-        let mut there = self.there.lock().await;
-        let Some(now) = there.as_mut() else { return };
+        let mut state = self.state.lock().await;
+        let Some(now) = state.programmed.as_mut() else { return };
         let (old, young) = std::mem::take(&mut now.stale).into_iter().partition(|(_, since)| since.elapsed() >= STALE);
         let old: BTreeMap<String, Instant> = old;
         now.stale = young;
@@ -256,7 +297,7 @@ impl Inner {
         }
         match self.load(now.generation, &delete_chains(old.keys())).await {
             Ok(generation) => now.generation = generation,
-            // Somebody was there before: a look says what is there that should not be.
+            // Somebody else changed them first: a look says what should not be.
             Err(error) => {
                 tracing::debug!(node = %self.spec.node, "stale chains: {}", chain(&error));
                 now.generation = None;
@@ -283,7 +324,7 @@ fn whole(node: Ipv4Addr, desired: &Desired) -> Table {
     table
 }
 
-/// What is there for all and what the services that differ add, before and after.
+/// What is common to all services, and what those that differ add, before and after.
 fn changed_parts(node: Ipv4Addr, old: &Desired, new: &Desired) -> (Table, Table) {
     let same_network = old.pod_network == new.pod_network;
     let of = |one: &Desired, other: &Desired| {

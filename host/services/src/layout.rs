@@ -24,6 +24,9 @@ use crate::maps;
 use crate::names::{NAMESPACE, endpoint_base, service_base};
 use crate::table::Table;
 
+/// Services by name.
+pub(crate) type Services = BTreeMap<ServiceName, Arc<Service>>;
+
 /// What all workers of a cluster shall do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {

@@ -278,7 +278,9 @@ impl Servers {
 fn one_socket_is_led_as_the_rules_say_after_any_change() {
     inside(async |namespace, agent| {
         let servers = Servers::start();
-        for make in [service, mapped] {
+        for (make, other) in
+            [(service as fn(u8, &[&str], &[u8]) -> Service, mapped as fn(_, &[&str], &[u8]) -> _), (mapped, service)]
+        {
             let old = make(1, &["53:8000/udp"], &[2]);
             let elsewhere = Service { vip: Ipv4Addr::new(100, 64, 10, 9), ..old.clone() };
             for (what, new, led) in [
@@ -289,7 +291,7 @@ fn one_socket_is_led_as_the_rules_say_after_any_change() {
                 ("no endpoint", vec![make(1, &["53:8000/udp"], &[])], None),
                 ("every port", vec![service(1, &[], &[2])], Some("2:53")),
                 ("another address", vec![elsewhere], None),
-                ("another layout", vec![mapped(1, &["53:8000/udp"], &[2])], Some("2:8000")),
+                ("another layout", vec![other(1, &["53:8000/udp"], &[2])], Some("2:8000")),
                 ("no service", vec![], None),
             ] {
                 for others in [vec![], vec![service(7, &["80"], &[2])]] {
@@ -320,16 +322,27 @@ fn one_socket_is_led_as_the_rules_say_after_any_change() {
         let all = desired([("web", service(1, &["53:8000/udp"], &[2]))]);
         agent.program(&all).await.unwrap();
         assert_eq!(servers.asked_by(&early), Some("2:8000"));
+        let mended = listed(&namespace).await;
+        let led = async |client: &UdpSocket, what: &str| {
+            let led = async {
+                while servers.asked_by(client).is_none() {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            };
+            timeout(Duration::from_secs(10), led).await.expect(what);
+        };
         agent.set_repair(false);
+        nft::load(&namespace, "flush ruleset\n".to_owned()).await.unwrap();
+        let by_hand = UdpSocket::bind("11.10.0.2:0").unwrap();
+        assert_eq!(servers.asked_by(&by_hand), None);
+        until(&agent, &namespace, "drift", |_, drift| !drift.is_empty()).await;
+        nft::load(&namespace, mended).await.unwrap();
+        led(&by_hand, "the flow is led as the rules say that a person has mended").await;
+        assert_eq!(agent.drift(), Vec::<String>::new());
         nft::load(&namespace, "flush ruleset\n".to_owned()).await.unwrap();
         let spoilt = UdpSocket::bind("11.10.0.2:0").unwrap();
         assert_eq!(servers.asked_by(&spoilt), None);
         agent.set_repair(true);
-        let mended = async {
-            while servers.asked_by(&spoilt).is_none() {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(Duration::from_secs(10), mended).await.expect("the flow is led as the mended rules say");
+        led(&spoilt, "the flow is led as the mended rules say").await;
     });
 }

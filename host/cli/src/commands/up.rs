@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE")]
     topology: Option<PathBuf>,
     /// Only say what would be created, changed and deleted
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["detach", "mounts", "limits", "programs", "plugins"])]
     dry_run: bool,
     /// The network of all nodes, a /8 to a /22; left out, the file's, or 10.0.0.0/8
     #[arg(long, value_name = "NETWORK")]
@@ -69,7 +69,7 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
         let apply = Operation::Apply { topology };
         let nothing = View::default();
         let events = Planner::plan(nothing.clone(), &apply, Owner::File)?.events(&nothing);
-        return would(&events);
+        return print_preview(&events);
     }
     let detach = args.detach;
     let fresh = Fresh::launch(&options(name, args)?)?;
@@ -140,7 +140,7 @@ fn options(name: &str, args: Args) -> anyhow::Result<Options> {
 }
 
 /// Prints what would happen.
-fn would(events: &[Event]) -> anyhow::Result<u8> {
+fn print_preview(events: &[Event]) -> anyhow::Result<u8> {
     let mut lines = String::new();
     for event in events {
         match progress::outcome(event) {
@@ -204,9 +204,8 @@ fn change(name: &str, args: &Args, topology: Option<Topology>) -> anyhow::Result
     }
     if args.dry_run {
         let mut events = Vec::new();
-        let apply = Operation::Apply { topology };
-        sandboxes::talk(Some(name), async |mut client| client.preview(apply, |event| events.push(event)).await)?;
-        return would(&events);
+        sandboxes::talk(Some(name), async |mut client| client.preview(topology, |event| events.push(event)).await)?;
+        return print_preview(&events);
     }
     sandboxes::talk(Some(name), async |client| bring_up(client, topology, true).await)?;
     Ok(0)

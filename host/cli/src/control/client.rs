@@ -3,6 +3,7 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use knetsim_model::protocol::{Answer, Call, Reply, Request};
+use knetsim_model::topology::Topology;
 use knetsim_model::{Event, Operation, Owner, inventory::Inventory};
 use tokio::net::UnixStream;
 
@@ -72,9 +73,9 @@ impl Client {
         self.events(Request::Submit { operation, owner: Owner::User }, on_event).await
     }
 
-    /// What such a change would do.
-    pub(crate) async fn preview(&mut self, operation: Operation, on_event: impl FnMut(Event)) -> anyhow::Result<()> {
-        self.events(Request::Preview { operation, owner: Owner::User }, on_event).await
+    /// What applying a topology would do.
+    pub(crate) async fn preview(&mut self, topology: Topology, on_event: impl FnMut(Event)) -> anyhow::Result<()> {
+        self.events(Request::Preview { topology }, on_event).await
     }
 
     async fn events(&mut self, request: Request, mut on_event: impl FnMut(Event)) -> anyhow::Result<()> {

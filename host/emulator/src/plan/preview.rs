@@ -9,84 +9,92 @@ use super::{ContainerKey, Parts, Plan, SitePlan, View};
 impl Plan {
     /// The objects that would be deleted, created and changed where there is `before`, and what a person should know.
     pub fn events(&self, before: &View) -> Vec<Event> {
-        let mut said = Said(Vec::new());
+        let mut events = Events(Vec::new());
         for message in &self.notes {
-            said.0.push(Event::Warning { message: message.clone() });
+            events.0.push(Event::Warning { message: message.clone() });
         }
-        self.deleted(before, &mut said);
-        self.made(before, &mut said);
-        said.0
+        self.deleted(before, &mut events);
+        self.made(before, &mut events);
+        events.0
     }
 
-    fn deleted(&self, before: &View, said: &mut Said) {
+    fn deleted(&self, before: &View, events: &mut Events) {
         let dotted = |(cluster, name): (&ClusterName, &dyn std::fmt::Display)| format!("{cluster}.{name}");
         for (cluster, name) in &self.delete_ingresses {
-            said.deleted("ingress", dotted((cluster, name)));
+            events.deleted("ingress", dotted((cluster, name)));
         }
         for cluster in &self.delete_sites {
-            said.site(before.sites.get(cluster).map(|site| &**site), None);
+            events.site(before.sites.get(cluster).map(|site| &**site), None);
         }
         for (cluster, name) in &self.delete_tokens {
-            said.deleted("token", dotted((cluster, name)));
+            events.deleted("token", dotted((cluster, name)));
         }
         for (cluster, name) in &self.delete_services {
-            said.deleted("service", dotted((cluster, name)));
+            events.deleted("service", dotted((cluster, name)));
         }
         for key in &self.delete_containers {
-            let there = before.containers.get(key);
+            let existing = before.containers.get(key);
             let (cluster, name) = key.clone();
             let bare = ContainerRef { cluster, worker: None, name };
-            said.deleted("container", there.map_or(bare, |there| there.reference()).to_string());
+            events.deleted("container", existing.map_or(bare, |existing| existing.reference()).to_string());
         }
         for node in &self.delete_nodes {
-            said.deleted(node.kind().word(), node.to_string());
+            events.deleted(node.kind().word(), node.to_string());
         }
         for cluster in &self.delete_clusters {
-            said.deleted("cluster", cluster.to_string());
+            events.deleted("cluster", cluster.to_string());
         }
     }
 
-    fn made(&self, before: &View, said: &mut Said) {
+    fn made(&self, before: &View, events: &mut Events) {
         for cluster in &self.clusters {
-            said.created("cluster", cluster.name.to_string());
+            events.created("cluster", cluster.name.to_string());
         }
         for node in &self.nodes {
-            said.created(node.name.kind().word(), node.name.to_string());
+            events.created(node.name.kind().word(), node.name.to_string());
         }
         for (cluster, _) in &self.flannel {
-            said.changed("cluster", cluster.to_string());
+            events.changed("cluster", cluster.to_string());
         }
         for container in &self.containers {
-            said.created("container", container.reference().to_string());
+            events.created("container", container.reference().to_string());
         }
         for (key, _) in &self.labels {
-            said.changed("container", container_name(before, key));
+            events.changed("container", container_name(before, key));
         }
         for service in &self.services {
-            let there = before.services.contains_key(&service.key) && !self.delete_services.contains(&service.key);
-            said.made("service", service.reference().to_string(), there);
+            let existing = before.services.contains_key(&service.key) && !self.delete_services.contains(&service.key);
+            events.made("service", service.reference().to_string(), existing);
         }
         for site in &self.sites {
-            let there = before.sites.get(&site.cluster).filter(|there| !self.delete_sites.contains(&there.cluster));
-            said.site(there.map(|site| &**site), Some(site));
+            let existing =
+                before.sites.get(&site.cluster).filter(|existing| !self.delete_sites.contains(&existing.cluster));
+            events.site(existing.map(|site| &**site), Some(site));
         }
         for ingress in &self.ingresses {
-            let there = before.ingresses.contains_key(&ingress.key) && !self.delete_ingresses.contains(&ingress.key);
-            said.made("ingress", ingress.reference().to_string(), there);
+            let existing = before.ingresses.contains_key(&ingress.key) && !self.delete_ingresses.contains(&ingress.key);
+            events.made("ingress", ingress.reference().to_string(), existing);
         }
         for token in &self.tokens {
-            said.created("token", token.reference().to_string());
+            events.created("token", token.reference().to_string());
         }
     }
+}
+
+/// The events of a site that was made, changed or deleted.
+pub(crate) fn site_events(before: Option<&SitePlan>, after: Option<&SitePlan>) -> Vec<Event> {
+    let mut events = Events(Vec::new());
+    events.site(before, after);
+    events.0
 }
 
 fn container_name(view: &View, key: &ContainerKey) -> String {
-    view.containers.get(key).map_or_else(|| format!("{}.{}", key.0, key.1), |there| there.reference().to_string())
+    view.containers.get(key).map_or_else(|| format!("{}.{}", key.0, key.1), |existing| existing.reference().to_string())
 }
 
-struct Said(Vec<Event>);
+struct Events(Vec<Event>);
 
-impl Said {
+impl Events {
     fn created(&mut self, kind: &str, name: String) {
         self.0.push(Event::Created { kind: kind.to_owned(), name });
     }
@@ -99,11 +107,11 @@ impl Said {
         self.0.push(Event::Deleted { kind: kind.to_owned(), name });
     }
 
-    fn made(&mut self, kind: &str, name: String, there: bool) {
-        if there { self.changed(kind, name) } else { self.created(kind, name) }
+    fn made(&mut self, kind: &str, name: String, existing: bool) {
+        if existing { self.changed(kind, name) } else { self.created(kind, name) }
     }
 
-    /// A site and its parts.
+    /// A site and its parts, before and after.
     fn site(&mut self, before: Option<&SitePlan>, after: Option<&SitePlan>) {
         let Some(cluster) = before.or(after).map(|site| site.cluster.clone()) else { return };
         match (before, after) {
@@ -134,7 +142,7 @@ impl Said {
         for (name, part) in after {
             match before.get(name) {
                 None => self.created(kind, format!("{cluster}.{name}")),
-                Some(there) if there.spec != part.spec => self.changed(kind, format!("{cluster}.{name}")),
+                Some(existing) if existing.spec != part.spec => self.changed(kind, format!("{cluster}.{name}")),
                 Some(_) => {}
             }
         }

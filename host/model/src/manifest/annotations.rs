@@ -10,8 +10,8 @@ use crate::ingress::shown;
 /// What ingress-nginx's annotations begin with.
 const NGINX: &str = "nginx.ingress.kubernetes.io/";
 
-/// What becomes of an annotation.
-enum Fate {
+/// What is done with an annotation.
+enum Treatment {
     /// It is read below.
     Done,
     /// The object is refused, for that reason, unless the value is one of these, which say what is so anyway.
@@ -22,7 +22,7 @@ enum Fate {
     Nothing,
 }
 
-use Fate::{Done, Lost, Nothing, Refused};
+use Treatment::{Done, Lost, Nothing, Refused};
 
 const ACCESS: &str = "it turns requests away that would be answered here";
 const PLAIN: &str = "an ingress speaks plain HTTP, and so it does with its backends";
@@ -31,12 +31,12 @@ const UNKNOWN: &str = "what it adds to nginx's configuration could be about acce
 
 /// All annotations of ingress-nginx 1.15, with those that its documentation leaves out.
 #[rustfmt::skip]
-const KNOWN: &[(&str, Fate)] = &[
+const KNOWN: &[(&str, Treatment)] = &[
     ("affinity", Lost(&[])),
     ("affinity-canary-behavior", Lost(&[])),
     ("affinity-mode", Lost(&[])),
     ("allowlist-source-range", Refused(ACCESS, &[])),
-    ("app-root", Lost(&[])),
+    ("app-root", Refused(ELSEWHERE, &[])),
     ("auth-always-set-cookie", Refused(ACCESS, &[])),
     ("auth-cache-duration", Refused(ACCESS, &[])),
     ("auth-cache-key", Refused(ACCESS, &[])),
@@ -86,7 +86,8 @@ const KNOWN: &[(&str, Fate)] = &[
     ("disable-proxy-intercept-errors", Lost(&["false"])),
     ("enable-access-log", Lost(&["true"])),
     ("enable-cors", Lost(&["false"])),
-    ("enable-global-auth", Refused(ACCESS, &["false"])),
+    // What it switches on or off is a setting of the controller, which is made nowhere here.
+    ("enable-global-auth", Lost(&["true", "false"])),
     ("enable-modsecurity", Refused(ACCESS, &["false"])),
     ("enable-opentelemetry", Lost(&["false"])),
     ("enable-owasp-core-rules", Refused(ACCESS, &["false"])),
@@ -94,7 +95,7 @@ const KNOWN: &[(&str, Fate)] = &[
     ("fastcgi-index", Lost(&[])),
     ("fastcgi-params-configmap", Lost(&[])),
     ("force-ssl-redirect", Refused(ACCESS, &["false"])),
-    ("from-to-www-redirect", Lost(&["false"])),
+    ("from-to-www-redirect", Refused(ELSEWHERE, &["false"])),
     ("http2-push-preload", Lost(&["false"])),
     ("limit-allowlist", Refused(ACCESS, &[])),
     ("limit-burst-multiplier", Refused(ACCESS, &[])),
@@ -144,7 +145,7 @@ const KNOWN: &[(&str, Fate)] = &[
     ("relative-redirects", Lost(&["false"])),
     ("rewrite-target", Done),
     ("satisfy", Refused(ACCESS, &["all"])),
-    ("server-alias", Lost(&[])),
+    ("server-alias", Refused(ELSEWHERE, &[])),
     ("server-snippet", Refused(UNKNOWN, &[])),
     // A service's virtual address is what is asked here.
     ("service-upstream", Lost(&["true"])),
@@ -169,14 +170,15 @@ const KNOWN: &[(&str, Fate)] = &[
     ("upstream-hash-by-subset", Lost(&[])),
     ("upstream-hash-by-subset-size", Lost(&[])),
     ("upstream-vhost", Lost(&[])),
-    ("use-port-in-redirects", Lost(&["false"])),
+    // An ingress is seldom asked at port 80: without the port its redirects would lead elsewhere.
+    ("use-port-in-redirects", Lost(&["true"])),
     ("use-regex", Done),
     ("whitelist-source-range", Refused(ACCESS, &[])),
     ("x-forwarded-prefix", Lost(&[])),
 ];
 
 /// Domains of annotations that are about no request: of tools that deploy, of certificates, of names.
-const OTHER_BUSINESS: &[&str] = &[
+const UNRELATED_DOMAINS: &[&str] = &[
     "acme.cert-manager.io",
     "app.kubernetes.io",
     "argocd.argoproj.io",
@@ -193,21 +195,39 @@ const OTHER_BUSINESS: &[&str] = &[
     "reloader.stakater.com",
 ];
 
-/// The class, as `ingressClassName` says it today, and an older word for what cert-manager does.
-const CLASS: &[&str] = &["kubernetes.io/ingress.class", "kubernetes.io/tls-acme"];
+/// Annotations of others whose names alone don't say what they are about.
+const OTHERS: &[(&str, Treatment)] = &[
+    ("alb.ingress.kubernetes.io/scheme", Refused(ACCESS, &["internet-facing"])),
+    // As `ingressClassName` says it today.
+    ("kubernetes.io/ingress.class", Nothing),
+    // Plain HTTP is what is answered.
+    ("kubernetes.io/ingress.allow-http", Refused(ACCESS, &["true"])),
+    // An older word for what cert-manager does.
+    ("kubernetes.io/tls-acme", Nothing),
+];
 
 /// What other controllers' annotations about access have among the words of their names.
 #[rustfmt::skip]
 const ACCESS_WORDS: &[&str] = &[
     "acl", "allowlist", "auth", "authentication", "authn", "authorization", "authz", "blacklist", "blocklist", "cert",
-    "certificate", "certs", "cidr", "cidrs", "deny", "denylist", "firewall", "https", "jwt", "limit", "limits", "ldap",
-    "middleware", "middlewares", "modsecurity", "mtls", "oauth", "oauth2", "oidc", "owasp", "plugin", "plugins",
+    "certificate", "certs", "cidr", "cidrs", "deny", "denylist", "firewall", "https", "internal", "jwt", "limit", "limits",
+    "ldap", "middleware", "middlewares", "modsecurity", "mtls", "oauth", "oauth2", "oidc", "owasp", "plugin", "plugins",
     "policies", "ratelimit", "rpm", "rps", "saml", "secret", "security", "shield", "snippet", "snippets", "ssl", "tls",
     "waf", "wafv2", "whitelist",
 ];
 
 /// The same, of several words: alone, `allow` is one of CORS, too.
 const ACCESS_PHRASES: &[&str] = &["allow-http", "allow-list", "allow-source", "allowed-ip", "source-range"];
+
+/// With one of these in the name of an annotation about access, `false` switches on what is about access.
+const NEGATIONS: &[&str] = &["bypass", "disable", "disabled", "exempt", "ignore", "no", "skip", "without"];
+
+/// What annotations that lead requests elsewhere have among the words of their names.
+const ELSEWHERE_WORDS: &[&str] =
+    &["alias", "aliases", "canary", "conditions", "pathmatcher", "redirect", "redirects", "rewrite", "rewrites"];
+
+/// The same, of several words.
+const ELSEWHERE_PHRASES: &[&str] = &["app-root", "path-regex", "path-type", "strip-path"];
 
 /// What annotations ask for.
 #[derive(Clone, Debug, Default)]
@@ -223,13 +243,13 @@ pub(super) struct Annotations {
 impl Annotations {
     /// Reads them. Gives a warning that names those that are lost, too.
     pub(super) fn read(annotations: &BTreeMap<String, String>) -> Result<(Self, Option<String>), String> {
-        let mut asked = Annotations::default();
+        let mut read = Annotations::default();
         let (mut refused, mut lost) = (Vec::new(), Vec::new());
         for (name, value) in annotations {
-            match fate(name) {
+            match treatment(name) {
                 Nothing => {}
-                Done => asked.take(name, value)?,
-                Refused(_, harmless) | Lost(harmless) if harmless.iter().any(|there| says(value, there)) => {}
+                Done => read.take(name, value)?,
+                Refused(_, harmless) | Lost(harmless) if harmless.iter().any(|other| says(value, other)) => {}
                 Refused(why, _) => refused.push(format!("{}: {why}", shown(name))),
                 Lost(_) => lost.push(shown(name)),
             }
@@ -238,7 +258,7 @@ impl Annotations {
             return Err(format!("what its annotations ask for can't be done: {}", refused.join("; ")));
         }
         let words = || format!("what its annotations ask for is not done: {}", lost.join(", "));
-        Ok((asked, (!lost.is_empty()).then(words)))
+        Ok((read, (!lost.is_empty()).then(words)))
     }
 
     /// Whether paths are regular expressions.
@@ -271,26 +291,28 @@ impl Annotations {
 }
 
 /// What becomes of an annotation of that name.
-fn fate(name: &str) -> &'static Fate {
+fn treatment(name: &str) -> &'static Treatment {
     let known = name.strip_prefix(NGINX).and_then(|name| KNOWN.iter().find(|(known, _)| *known == name));
     if let Some((_, fate)) = known {
         return fate;
     }
     // Names without a domain are their user's own.
     let Some((domain, rest)) = name.split_once('/') else { return &Nothing };
-    if OTHER_BUSINESS.contains(&domain) || CLASS.contains(&name) {
+    if UNRELATED_DOMAINS.contains(&domain) {
         return &Nothing;
     }
-    let rest = rest.to_ascii_lowercase();
-    let mut words = rest.split(|c: char| !c.is_ascii_alphanumeric());
-    let about_access =
-        words.any(|word| ACCESS_WORDS.contains(&word)) || ACCESS_PHRASES.iter().any(|phrase| rest.contains(phrase));
-    match about_access {
-        // Plain HTTP is what is answered.
-        true if rest.ends_with("allow-http") => &Refused(ACCESS, &["true"]),
-        true => &Refused(ACCESS, &["false", "off"]),
-        false => &Lost(&[]),
+    if let Some((_, treatment)) = OTHERS.iter().find(|(other, _)| *other == name) {
+        return treatment;
     }
+    let rest = rest.to_ascii_lowercase();
+    let words: Vec<_> = rest.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    let speaks_of = |one_of: &[&str], phrases: &[&str]| {
+        words.iter().any(|word| one_of.contains(word)) || phrases.iter().any(|phrase| rest.contains(phrase))
+    };
+    if speaks_of(ACCESS_WORDS, ACCESS_PHRASES) {
+        return if speaks_of(NEGATIONS, &[]) { &Refused(ACCESS, &[]) } else { &Refused(ACCESS, &["false", "off"]) };
+    }
+    if speaks_of(ELSEWHERE_WORDS, ELSEWHERE_PHRASES) { &Refused(ELSEWHERE, &["false", "off"]) } else { &Lost(&[]) }
 }
 
 /// Whether a value says the same as another one.

@@ -90,6 +90,49 @@ fn under_regular_expressions_every_path_is_one() {
     let written: Vec<_> = spec.paths.iter().map(|path| (path.path.as_str(), path.rewrite.as_deref())).collect();
     assert_eq!(written, [("/svc1", Some("/x")), ("/health", Some("/x")), ("/", Some("/x"))]);
     assert!(spec.paths.iter().all(|path| path.path_type == PathType::Regex));
+    // Those of no host are not.
+    let paths = json!([{"path": "/a", "pathType": "Prefix", "backend": service("one", 80)}]);
+    let rules = json!({"rules": [{"http": {"paths": paths}}]});
+    let spec = object(&rules, &json!({"nginx.ingress.kubernetes.io/rewrite-target": "/x"})).unwrap().spec;
+    assert_eq!(spec.paths.iter().map(|path| path.path.as_str()).collect::<Vec<_>>(), ["/a"]);
+}
+
+/// Where requests of host h go that ask for /, of an object with those rules and a default backend.
+fn root_of(rules: &[&Value], rewrite: bool) -> (Vec<String>, Option<String>) {
+    let annotations = if rewrite { json!({format!("{NGINX}rewrite-target"): "/x"}) } else { json!({}) };
+    let spec = object(&json!({"rules": rules}), &annotations).unwrap().spec;
+    let of_host = spec.paths.iter().filter(|path| path.host == Some("h".parse().unwrap()) && path.path == "/");
+    (of_host.map(|path| path.backend.to_string()).collect(), spec.default.map(|default| default.to_string()))
+}
+
+#[test]
+fn rules_that_share_a_host_are_read_together() {
+    let rule = |path: &str| {
+        let paths = json!([{"path": path, "pathType": "Prefix", "backend": service("one", 80)}]);
+        json!({"host": "h", "http": {"paths": paths}})
+    };
+    let (root, other, empty) = (rule("/"), rule("/a"), json!({"host": "h", "http": null}));
+    let default = Some("web:80".to_owned());
+    let root_of = |rules: &[&Value], rewrite| {
+        let mut reversed = rules.to_vec();
+        reversed.reverse();
+        let found = root_of(rules, rewrite);
+        assert_eq!(found, root_of(&reversed, rewrite), "{rules:?}");
+        assert_eq!(found.1, default);
+        found.0
+    };
+    for rewrite in [false, true] {
+        assert_eq!(root_of(&[&other, &root], rewrite), ["one:80"]);
+        assert_eq!(root_of(&[&empty, &root], rewrite), ["one:80"]);
+        assert_eq!(root_of(&[&empty, &empty], rewrite), ["web:80"]);
+    }
+    // Without a rewrite it goes to the default backend as everything does that no path of its host matches.
+    assert_eq!(root_of(&[&other, &empty], false), Vec::<String>::new());
+    assert_eq!(root_of(&[&other, &empty], true), ["web:80"]);
+    let without = object(&json!({"rules": [empty, other], "defaultBackend": null}), &json!({})).unwrap();
+    assert_eq!(without.warnings, Vec::<String>::new(), "the host has a path");
+    let without = object(&json!({"rules": [empty, {"http": null}], "defaultBackend": null}), &json!({}));
+    assert!(without.unwrap_err().contains("neither paths nor a default backend"));
 }
 
 #[test]
@@ -109,7 +152,7 @@ fn what_a_path_does_unexpectedly_is_warned_about() {
     let Translated { spec, warnings } =
         object(&json!({"rules": twice}), &json!({"nginx.ingress.kubernetes.io/use-regex": "true"})).unwrap();
     assert_eq!(spec.paths.iter().map(|path| path.backend.to_string()).collect::<Vec<_>>(), ["one:80"]);
-    assert!(warnings.iter().any(|warning| warning.contains("`/a` is there twice")), "{warnings:?}");
+    assert!(warnings.iter().any(|warning| warning.contains("`/a` is given twice")), "{warnings:?}");
 }
 
 #[test]
@@ -172,28 +215,57 @@ fn put(field: &str, value: &str) -> Value {
 #[test]
 fn what_is_documented_happens() {
     let before = translated(whole()).unwrap();
-    let mut seen = BTreeSet::new();
+    let mut documented = BTreeSet::new();
     for line in DOCUMENTED.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let [name, value, expected, _] = cells[..] else { continue };
+        let [name, value, expected, _] = cells[..] else { panic!("a row has four cells: {line}") };
         let (name, value) = (name.trim_matches('`'), value.trim_matches('`'));
         let known = format!("{NGINX}{name}");
-        let field = match annotations::known().any(|there| there == known) {
+        let field = match annotations::known().any(|one| one == known) {
             true => &known,
             false => name,
         };
-        seen.insert(field.to_owned());
+        documented.insert(field.to_owned());
         let happens = match translated(put(field, value)) {
-            Err(_) => "refused",
-            Ok((_, after)) if !after.warnings.is_empty() => "warning",
+            Err(why) => {
+                let fields = name.split(['.', '[', ']']).filter(|part| !matches!(*part, "" | "spec" | "metadata"));
+                let named =
+                    why.contains(name) || why.contains(value) || fields.into_iter().any(|part| why.contains(part));
+                assert!(named, "{line}\nnames neither: {why}");
+                "refused"
+            }
+            Ok((_, after)) if !after.warnings.is_empty() => {
+                assert!(after.warnings.iter().any(|words| words.contains(name) || words.contains(value)), "{line}");
+                "warning"
+            }
             Ok(after) if after == before => "no change",
             Ok(_) => "done",
         };
         assert_eq!(happens, expected, "{line}");
     }
-    let missing: Vec<_> = annotations::known().filter(|known| !seen.contains(known)).collect();
+    let missing: Vec<_> = annotations::known().filter(|known| !documented.contains(known)).collect();
     assert_eq!(missing, Vec::<String>::new(), "docs/ingress.md has no row for these");
-    assert!(seen.len() > 150, "the table isn't read: {}", seen.len());
+    assert!(documented.len() > 150, "the table isn't read: {}", documented.len());
+}
+
+#[test]
+fn false_is_harmless_where_it_switches_nothing_on() {
+    for (name, value, refused) in [
+        ("x.example/auth", "true", true),
+        ("x.example/auth", "false", false),
+        ("x.example/disable-auth", "false", true),
+        ("x.example/skip-auth", "off", true),
+        ("x.example/auth-bypass", "false", true),
+        ("x.example/no-tls", "false", true),
+        ("x.example/rewrite", "/", true),
+        ("x.example/ssl-redirect", "false", false),
+        ("konghq.com/strip-path", "true", true),
+        ("alb.ingress.kubernetes.io/scheme", "internal", true),
+        ("alb.ingress.kubernetes.io/scheme", "internet-facing", false),
+        ("x.example/internal", "true", true),
+    ] {
+        assert_eq!(object(&json!({}), &json!({name: value})).is_err(), refused, "{name}: {value}");
+    }
 }
 
 proptest! {
@@ -201,10 +273,20 @@ proptest! {
     #[test]
     fn no_annotation_speaks_to_the_terminal(name in "\\PC{0,5}[\u{0}-\u{9f}\u{202e}]{1,5}(/auth)?", value in ".{0,20}") {
         let name = format!("x.example/{name}");
-        let said = match object(&json!({}), &json!({name: value})) {
+        let shown = match object(&json!({}), &json!({name: value})) {
             Ok(Translated { warnings, .. }) => warnings.join(" "),
             Err(why) => why,
         };
-        prop_assert!(!said.contains(|c: char| c.is_control() || c == '\u{202e}'), "{said:?}");
+        prop_assert!(!shown.contains(|c: char| c.is_control() || c == '\u{202e}'), "{shown:?}");
+    }
+
+    /// The same of values that an error shows.
+    #[test]
+    fn no_value_speaks_to_the_terminal(value in "/?\\PC{0,5}[\u{1}-\u{8}\u{e}-\u{1f}\u{7f}-\u{9f}\u{202e}]{1,5}") {
+        for name in ["rewrite-target", "use-regex", "proxy-body-size", "proxy-read-timeout"] {
+            let why = object(&json!({}), &json!({format!("{NGINX}{name}"): value})).unwrap_err();
+            prop_assert!(!why.contains(|c: char| c.is_control() || c == '\u{202e}'), "{name}: {why:?}");
+            prop_assert!(why.contains("\\u{"), "{name} shows it: {why:?}");
+        }
     }
 }
