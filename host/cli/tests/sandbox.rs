@@ -173,6 +173,10 @@ fn a_file_that_says_nothing_deletes_nothing() {
     let other = home.apply("scratch: [a]\n", &["up", "--dry-run", "--name", "other"]);
     assert_eq!(other.out, "scratch node a created (dry run)\n");
     assert_eq!(home.must(&["ls", "-o", "name"]), "default\n");
+    for more in ["-d", "--mount=/tmp:/srv/a", "--limit=disk=1G"] {
+        let both = home.run(&["up", "--dry-run", more]);
+        assert!(both.status == 2 && both.err.contains("cannot be used with"), "{more}: {}", both.err);
+    }
     let flannel = home.run(&["flannel", "C0", "/dev/null"]);
     assert!(flannel.status == 2 && flannel.err.contains("it is empty"), "{}", flannel.err);
     let router = home.run(&["router", "-c", "/dev/null"]);
