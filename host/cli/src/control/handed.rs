@@ -47,9 +47,15 @@ impl Desk {
         Ok((Desk { socket: UnixDatagram::from_std(ours.into())? }, theirs))
     }
 
-    /// Waits for the next request and answers it with a connection to that sandbox; false where nobody can ask any
-    /// more.
-    pub(crate) async fn serve(&self, folder: &StateFolder) -> anyhow::Result<bool> {
+    /// Answers each request with a connection to that sandbox, until nobody can ask any more. Where the future is
+    /// dropped, a request may be lost.
+    pub(crate) async fn serve(&self, folder: &StateFolder) -> anyhow::Result<()> {
+        while self.answer(folder).await? {}
+        Ok(())
+    }
+
+    /// Waits for the next request and answers it; false where nobody can ask any more.
+    async fn answer(&self, folder: &StateFolder) -> anyhow::Result<bool> {
         let asked = || Ok(rustix::net::recv(&self.socket, &mut [0; 1], RecvFlags::empty())?.0);
         if self.socket.async_io(Interest::READABLE, asked).await? == 0 {
             return Ok(false);

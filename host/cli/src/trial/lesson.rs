@@ -156,6 +156,8 @@ impl<'a> Lesson<'a> {
         let from = pipe::Receiver::from_owned_fd(OwnedFd::from(from)).context("watching a pipe")?;
         let mut ran = Ran { status: 0, interrupted: false, written: Vec::new() };
         let (mut end, mut open) = (Instant::now() + alone, true);
+        // One future for all turns of the loop: a request that it has taken is answered.
+        let mut serving = std::pin::pin!(desk.serve(self.folder));
         ran.status = loop {
             tokio::select! {
                 received = self.client.receive() => match received?.0 {
@@ -166,7 +168,10 @@ impl<'a> Lesson<'a> {
                         _ => {}
                     },
                 },
-                more = desk.serve(self.folder), if asks => asks = more?,
+                served = &mut serving, if asks => {
+                    served?;
+                    asks = false;
+                }
                 ready = from.readable(), if open => open = ready.is_ok() && take(&from, &mut ran.written),
                 () = sleep_until(end) => {
                     let signal = if ran.interrupted { SIGKILL } else { SIGINT };
