@@ -1,9 +1,9 @@
 //! Connections to a supervisor for a `knetsim` that can't see its socket: one that an author's script starts within the
 //! sandbox, where it stands for what a learner types in a terminal outside.
 //!
-//! Owns a socket pair. One end is in the sandbox, and whoever has it asks by a byte; the other end answers with a
-//! connection. It leads to the sandbox that the script runs in, and is marked as one for the inside before it is handed
-//! over: the supervisor takes a learner's commands by it, and no labs, whose compiled code it would trust.
+//! Owns a socket pair. The script has one end and sends a byte on it to ask for a connection. The other end answers with
+//! a connection to the sandbox that the script runs in. Before that, it marks the connection as one for the inside: the
+//! supervisor takes a learner's commands from it, and refuses labs, because it trusts their compiled code.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -65,7 +65,7 @@ impl Desk {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&descriptors));
-        // Whoever asked may have gone, or read no answer so far: then it gets none.
+        // An error means that the script has ended or reads no answers. It then gets no connection.
         let _ = rustix::net::sendmsg(&self.socket, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL);
         Ok(true)
     }
@@ -88,7 +88,8 @@ pub(crate) fn take() -> anyhow::Result<Option<UnixStream>> {
     let Some(number) = std::env::var_os(VARIABLE) else { return Ok(None) };
     let number = number.to_str().and_then(|number| number.parse::<RawFd>().ok()).filter(|number| *number >= 0);
     let number = number.with_context(|| format!("{VARIABLE} is no descriptor"))?;
-    // SAFETY: it is open, and stays so, by whoever has set the variable; a number that is not is an error of `send`.
+    // SAFETY: the script opens the descriptor before it sets the variable, and nothing here closes it. If it is closed
+    // all the same, `send` fails.
     #[expect(unsafe_code)]
     let socket = unsafe { BorrowedFd::borrow_raw(number) };
     ask(socket).with_context(|| format!("asking for a connection by the descriptor {number} of {VARIABLE}")).map(Some)

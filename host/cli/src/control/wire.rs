@@ -79,7 +79,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// Its descriptors, of which the line calls for so many.
+    /// The descriptors that came with the line. An error where they are not `count`.
     pub(crate) fn descriptors(self, count: usize) -> Result<Vec<OwnedFd>, WireError> {
         match self.descriptors.len() {
             there if there == count => Ok(self.descriptors),
