@@ -15,16 +15,19 @@ use crate::progress::Progress as Steps;
 /// Makes it, and shows each step.
 pub(super) async fn make(client: &mut Client, session: &mut Session, steps: &Steps) -> anyhow::Result<()> {
     let tasks = session.to_make_again();
+    // Those that were skipped are among them, for others may build on them.
+    let mut failed: Vec<&Task> = Vec::new();
     for (done, task) in (1..).zip(&tasks) {
         let what = format!("Done again, as it is solved: {}", untrusted::words(&task.title));
         steps.show(&Event::Progress { what, done, total: tasks.len().try_into().unwrap_or(u32::MAX) });
-        let before = session.lost().find(|lost| task.after.contains(&lost.name));
+        let before = failed.iter().find(|failed| task.after.contains(&failed.name));
         let why = match before {
             Some(before) => Some(format!("it builds on `{}`", before.title)),
             None => again(client, session, task).await?,
         };
         if let Some(why) = why {
             session.lose(&task.name, &why);
+            failed.push(task);
         }
     }
     Ok(())
