@@ -38,15 +38,39 @@ impl Interrupts {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let mut number = self.last.swap(0, Ordering::SeqCst);
-        if number == 0 {
+        loop {
+            match self.last.swap(0, Ordering::SeqCst) {
+                0 => {}
+                number => return Ok(u8::try_from(number).unwrap_or_default()),
+            }
+            // These may also wake for a signal that an earlier call has returned.
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
                 _ = hangup.recv() => {}
             }
-            number = self.last.swap(0, Ordering::SeqCst);
         }
-        Ok(u8::try_from(number).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "these are parts of tests")]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_signal_is_returned_once() {
+        let interrupts = Interrupts::catch().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let a_while = Duration::from_millis(200);
+        runtime.block_on(async {
+            // From the first call on, tokio catches signals, too.
+            assert!(tokio::time::timeout(Duration::ZERO, interrupts.next()).await.is_err());
+            // At this thread, so that it has been caught when this returns, and tokio has not yet passed it on.
+            nix::sys::signal::raise(nix::sys::signal::Signal::SIGHUP).unwrap();
+            assert_eq!(interrupts.next().await.unwrap(), 1);
+            assert!(tokio::time::timeout(a_while, interrupts.next()).await.is_err());
+        });
     }
 }
