@@ -9,6 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # An ordinary user's search path lacks the folders of `bridge`, `nft` and `sysctl`, which tests compare with.
 export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+# Tests wait for networks more than they compute.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
 
 scripts/wasm-target.sh >/dev/null
 output=$(mktemp)
@@ -32,7 +34,7 @@ run_as_user() {
 
 case ${1:-} in
 --user) run_as_user ;;
---nightly) run --features knetsim-router/nightly ;;
+--nightly) run --features knetsim/nightly,knetsim-router/nightly ;;
 *) run "$@" ;;
 esac
 
