@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use knetsim_emulator::{CaptureSpec, Captured, Emulator, ExecSpec, Logs};
+use knetsim_emulator::{CaptureSpec, Captured, Emulator, ExecSpec, OpenLog};
 use knetsim_model::interconnect::Interconnect;
 use knetsim_model::protocol::{Reply, Request};
 use knetsim_model::{Event, Failure, Operation, Owner, Target};
@@ -15,7 +15,7 @@ use rustix::fs::{FileType, fstat};
 use rustix::termios::isatty;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
 
 use crate::control::server::{self, Answers, Incoming, Service};
 use crate::labs::Labs;
@@ -67,13 +67,11 @@ fn supervised(seat: Seat, log: bool, interconnect: Interconnect) -> anyhow::Resu
 }
 
 async fn log_events(mut events: broadcast::Receiver<Event>) {
-    loop {
-        match events.recv().await {
-            Ok(Event::DaemonEnded { node, daemon, how }) => tracing::warn!("{node}: {daemon}: {how}"),
-            Ok(Event::Warning { message }) => tracing::warn!("{message}"),
-            Ok(event) => tracing::info!("{event:?}"),
-            Err(RecvError::Lagged(lost)) => tracing::warn!("{lost} events were missed"),
-            Err(RecvError::Closed) => return,
+    while let Some(event) = next(&mut events).await {
+        match event {
+            Event::DaemonEnded { node, daemon, how } => tracing::warn!("{node}: {daemon}: {how}"),
+            Event::Warning { message } => tracing::warn!("{message}"),
+            event => tracing::info!("{event:?}"),
         }
     }
 }
@@ -112,13 +110,7 @@ impl Service for Supervisor {
                 self.emulator.touch();
                 ended
             }
-            Request::Logs { target } => {
-                let Logs { life, files } = self.emulator.logs(&target)?;
-                for (name, part) in files {
-                    answers.send(Reply::Log { name, life }, vec![part]).await;
-                }
-                Ok(Reply::Done)
-            }
+            Request::Logs { target } => self.logs(&target, &answers).await,
             Request::Capture { interface, filter } => {
                 self.capture(CaptureSpec { filter, ..CaptureSpec::new(interface) }, &answers).await
             }
@@ -145,13 +137,45 @@ impl Supervisor {
         let result = loop {
             tokio::select! {
                 result = &mut work => break result,
-                Ok(event) = events.recv() => answers.send(Reply::Event(event), vec![]).await,
+                Some(event) = next(&mut events) => answers.send(Reply::Event(event), vec![]).await,
             }
         };
-        while let Ok(event) = events.try_recv() {
+        loop {
+            let event = match events.try_recv() {
+                Ok(event) => event,
+                Err(TryRecvError::Lagged(lost)) => missed(lost),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            };
             answers.send(Reply::Event(event), vec![]).await;
         }
         result.map(|()| Reply::Done)
+    }
+
+    /// Passes on the logs of a node or a container, a part at a time. One of a node's that can't be read doesn't keep
+    /// the others back: that is said at the end, in one warning.
+    async fn logs(&self, target: &Target, answers: &Answers) -> Result<Reply, Failure> {
+        let logs = self.emulator.logs(target).await?;
+        let mut warnings: Vec<_> = logs.warning.iter().cloned().collect();
+        for name in logs.names() {
+            match logs.open(name).await {
+                Ok(OpenLog { parts, warning }) => {
+                    for part in parts {
+                        let reply = Reply::Log { name: name.to_owned(), life: logs.life };
+                        answers.deliver(reply, vec![part]).await;
+                    }
+                    warnings.extend(warning);
+                }
+                Err(failure) if matches!(target, Target::Container(_)) => return Err(failure),
+                Err(failure) => warnings.push(failure.message),
+            }
+        }
+        if let Some(mut message) = warnings.first().cloned() {
+            if warnings.len() > 1 {
+                message += &format!("; and {} more like this", warnings.len() - 1);
+            }
+            answers.send(Reply::Event(Event::Warning { message }), vec![]).await;
+        }
+        Ok(Reply::Done)
     }
 
     /// Passes on packets until the client goes.
@@ -208,17 +232,26 @@ impl Supervisor {
         let mut events = self.emulator.subscribe();
         loop {
             let event = tokio::select! {
-                event = events.recv() => event,
-                () = answers.gone() => return Ok(Reply::Done),
+                event = next(&mut events) => event,
+                () = answers.gone() => None,
             };
-            let event = match event {
-                Ok(event) => event,
-                Err(RecvError::Lagged(lost)) => Event::Warning { message: format!("{lost} events were missed") },
-                Err(RecvError::Closed) => return Ok(Reply::Done),
-            };
+            let Some(event) = event else { return Ok(Reply::Done) };
             answers.send(Reply::Event(event), vec![]).await;
         }
     }
+}
+
+/// The next event, or how many were missed because they came faster than they were passed on. None at the end.
+async fn next(events: &mut broadcast::Receiver<Event>) -> Option<Event> {
+    match events.recv().await {
+        Ok(event) => Some(event),
+        Err(RecvError::Lagged(lost)) => Some(missed(lost)),
+        Err(RecvError::Closed) => None,
+    }
+}
+
+fn missed(lost: u64) -> Event {
+    Event::Warning { message: format!("{lost} events were missed") }
 }
 
 /// A learner's command: what it is, and what it may do.
@@ -278,5 +311,24 @@ async fn attend(
                 return Ok(Reply::Done);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn missed_events_are_counted_for_whoever_reads_them() {
+        let (events, mut read) = broadcast::channel(2);
+        for number in 0..5 {
+            events.send(Event::Warning { message: number.to_string() }).unwrap();
+        }
+        drop(events);
+        let mut messages = Vec::new();
+        while let Some(Event::Warning { message }) = next(&mut read).await {
+            messages.push(message);
+        }
+        assert_eq!(messages, ["3 events were missed", "3", "4"]);
     }
 }

@@ -78,7 +78,10 @@ impl Shared {
     }
 
     pub(crate) async fn spawn(&self) -> Result<Arc<Child>, DaemonError> {
-        let log = self.log.writer().map_err(|source| DaemonError::Log { who: self.who(), source })?;
+        let log = self.log.clone();
+        let writer = tokio::task::spawn_blocking(move || log.writer()).await;
+        let writer = writer.map_err(std::io::Error::other).flatten();
+        let log = writer.map_err(|source| DaemonError::Log { who: self.who(), source })?;
         let spawn = Spawn {
             argv: self.spec.argv.clone(),
             env: self.spec.env.clone(),

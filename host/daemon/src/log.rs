@@ -12,16 +12,23 @@ use cap_std::fs::Dir;
 use knetsim_kernel::log_file::LogFile;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::net::unix::pipe;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 /// How much is taken from a pipe at once, in bytes: as much as it holds.
 const CHUNK: usize = 64 << 10;
-/// So many chunks in so much time at most, 100 MiB/s: what floods its log doesn't keep a processor busy with it.
-const PACE: (usize, Duration) = (16, Duration::from_millis(10));
+/// How many bytes a second a log takes at most, from all its pipes: what floods it doesn't keep a processor busy.
+const PACE: u64 = 100 << 20;
+/// How much of the time that this makes a log wait is let pass: short sleeps are never exact.
+const AHEAD: Duration = Duration::from_millis(10);
+/// How many pipes a log has at most. One is open as long as anybody has its other end, also when the process that got it
+/// has passed it on and ended.
+const MAX_WRITERS: usize = 128;
 
-/// A log that any number of processes write to. Cheap to clone. When the last one is dropped, it goes on for as long as
+/// A log that several processes write to. Cheap to clone. When the last one is dropped, it goes on for as long as
 /// a process has its pipe open.
+///
+/// What reads or writes the file blocks: only copying is done where it delays no task of the runtime.
 #[derive(Clone, Debug)]
 pub struct Log {
     shared: Arc<Shared>,
@@ -31,6 +38,8 @@ pub struct Log {
 struct Shared {
     path: String,
     state: Mutex<State>,
+    /// Until when what was copied last takes, at [`PACE`]; locked by whoever copies.
+    busy: tokio::sync::Mutex<Instant>,
 }
 
 #[derive(Debug)]
@@ -50,15 +59,21 @@ impl Log {
     pub fn new(folder: &Dir, path: String) -> io::Result<Log> {
         let file = Some(LogFile::new(folder.try_clone()?, path.clone()));
         let state = Mutex::new(State { file, pipes: Vec::new(), told: false });
-        Ok(Log { shared: Arc::new(Shared { path, state }) })
+        let busy = tokio::sync::Mutex::new(Instant::now());
+        Ok(Log { shared: Arc::new(Shared { path, state, busy }) })
     }
 
-    /// Where a process's output and errors shall go. Within a tokio runtime.
+    /// Where a process's output and errors shall go. Within a tokio runtime, on a thread that may block.
     ///
     /// # Errors
-    /// The file can't be opened, or something else is in its place.
+    /// The file can't be opened, or something else is in its place; [`ErrorKind::QuotaExceeded`] where it has
+    /// 128 already.
     pub fn writer(&self) -> io::Result<OwnedFd> {
         let mut state = self.shared.state();
+        if state.pipes.len() >= MAX_WRITERS {
+            let message = format!("{MAX_WRITERS} commands write to it already; end some of them");
+            return Err(io::Error::new(ErrorKind::QuotaExceeded, message));
+        }
         state.file.as_mut().ok_or(ErrorKind::NotFound)?.open()?;
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
         let pipe = Arc::new(pipe::Receiver::from_owned_fd(read)?);
@@ -101,17 +116,22 @@ impl Log {
     }
 }
 
-/// Copies what comes out of a pipe until nobody can write to it any more.
+/// Copies what comes out of a pipe until nobody can write to it any more: a chunk, then it is the next pipe's turn.
 async fn copy(shared: Arc<Shared>, pipe: Arc<pipe::Receiver>) {
     loop {
-        let began = Instant::now();
-        for _ in 0..PACE.0 {
-            let ready = pipe.readable().await;
-            if ready.is_err() || !shared.copy_some(&pipe) {
-                return shared.state().ended(&pipe);
-            }
+        let ready = pipe.readable().await;
+        let mut busy = shared.busy.lock().await;
+        if *busy > Instant::now() + AHEAD {
+            sleep_until(*busy).await;
         }
-        sleep_until(began + PACE.1).await;
+        let began = Instant::now();
+        let (into, from) = (Arc::clone(&shared), Arc::clone(&pipe));
+        // A disk may be slow. What can't be done here any more is not done: the runtime ends.
+        let copied = spawn_blocking(move || into.copy_some(&from)).await.unwrap_or(None);
+        match copied.filter(|_| ready.is_ok()) {
+            Some(bytes) => *busy = began.max(*busy) + Duration::from_secs(bytes as u64) / PACE as u32,
+            None => return shared.state().ended(&pipe),
+        }
     }
 }
 
@@ -121,17 +141,17 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Copies what is there. False when nothing can come any more.
-    fn copy_some(&self, pipe: &pipe::Receiver) -> bool {
+    /// Copies a chunk, and says how many bytes that was. None when nothing can come any more.
+    fn copy_some(&self, pipe: &pipe::Receiver) -> Option<usize> {
         let mut state = self.state();
         let mut chunk = [0; CHUNK];
         match pipe.try_read(&mut chunk) {
-            Ok(0) => false,
+            Ok(0) => None,
             Ok(length) => {
                 self.add(&mut state, &chunk[..length]);
-                true
+                Some(length)
             }
-            Err(error) => error.kind() == ErrorKind::WouldBlock,
+            Err(error) => (error.kind() == ErrorKind::WouldBlock).then_some(0),
         }
     }
 

@@ -52,7 +52,7 @@ impl Emulator {
     /// # Errors
     /// As [`Emulator::exec`]; also where the log can't be written.
     pub async fn spawn(&self, target: &Target, spec: ExecSpec) -> Result<Child, Failure> {
-        let log = self.open_log(target)?;
+        let log = self.open_log(target).await?;
         self.exec(target, spec, Stdio::Log(log)).await
     }
 }

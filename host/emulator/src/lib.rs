@@ -38,7 +38,7 @@ use tokio::sync::broadcast;
 pub use beside::Beside;
 pub use capture::{Capture, CaptureSpec, Captured};
 pub use exec::ExecSpec;
-pub use logs::Logs;
+pub use logs::{Logs, OpenLog};
 pub use observe::{MAX_FILE, MAX_NAMES};
 pub use probe::{MAX_BODY, Source, Tries};
 

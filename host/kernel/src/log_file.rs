@@ -118,9 +118,40 @@ impl LogFile {
     }
 }
 
-/// The paths of a log's older files, the oldest first.
-pub fn older_first(path: &str) -> impl Iterator<Item = String> {
-    (1..FILES).rev().map(move |number| older(path, number))
+/// A log's files, opened for reading.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// The oldest first.
+    pub files: Vec<File>,
+    /// The paths of those that are there and can't be opened, and why. The current one's is the log's own path.
+    pub refused: Vec<(String, io::Error)>,
+}
+
+impl Parts {
+    /// Opens what is there of the log at that path of a folder.
+    pub fn open(folder: &Dir, path: &str) -> Parts {
+        Parts::by(path, |path| files::open(folder, path))
+    }
+
+    /// The current file first: one that is rotated meanwhile is met again as an older one, and counts once. The other
+    /// way round it would be missed.
+    fn by(path: &str, mut open: impl FnMut(&str) -> io::Result<File>) -> Parts {
+        let (mut parts, mut met) = (Parts::default(), Vec::new());
+        for path in [path.to_owned()].into_iter().chain((1..FILES).map(|number| older(path, number))) {
+            let opened = open(&path).and_then(|file| file.metadata().map(|found| ((found.dev(), found.ino()), file)));
+            match opened {
+                Ok((id, file)) if !met.contains(&id) => {
+                    met.push(id);
+                    parts.files.push(file);
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => parts.refused.push((path, error)),
+            }
+        }
+        parts.files.reverse();
+        parts
+    }
 }
 
 fn older(path: &str, number: usize) -> String {
@@ -190,6 +221,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_rotated_while_the_files_are_opened_is_among_them_once() {
+        for before in 0..FILES {
+            let (_outer, folder, mut log) = log();
+            for text in ["1", "2", "3"] {
+                log.add(text.as_bytes()).unwrap();
+                log.rotate().unwrap();
+            }
+            log.add(b"4").unwrap();
+            let mut number = 0;
+            let parts = Parts::by("a.log", |path| {
+                if number == before {
+                    log.rotate().unwrap();
+                    log.add(b"5").unwrap();
+                }
+                number += 1;
+                files::open(&folder, path)
+            });
+            let texts: Vec<_> = parts.files.into_iter().map(|file| io::read_to_string(file).unwrap()).collect();
+            assert_eq!(texts, ["1", "2", "3", "4", "5"][..if before == 0 { 5 } else { 4 }], "before {before}");
+        }
+        let (_outer, folder, mut log) = log();
+        assert!(Parts::open(&folder, "a.log").files.is_empty());
+        folder.create_dir("a.log.2").unwrap();
+        log.add(b"5").unwrap();
+        let parts = Parts::open(&folder, "a.log");
+        assert_eq!((parts.files.len(), parts.refused[0].0.as_str()), (1, "a.log.2"));
+    }
+
+    #[test]
     fn what_lies_in_its_place_does_no_harm() {
         let (outer, folder, mut log) = log();
         let piece = vec![b'x'; LEAST as usize];
@@ -201,7 +261,7 @@ mod tests {
         }
         assert!(folder.metadata("a.log").unwrap().len() <= MOST);
         // More names of the log itself.
-        for path in older_first("a.log") {
+        for path in (1..FILES).map(|number| older("a.log", number)) {
             remove(&folder, &path).unwrap();
             folder.hard_link("a.log", &folder, &path).unwrap();
         }

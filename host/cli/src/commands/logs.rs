@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use knetsim_model::protocol::{Reply, Request};
-use knetsim_model::{Code, Failure, Target};
+use knetsim_model::{Code, Event, Failure, Target};
 
 use crate::control::client::Client;
 use crate::control::wire::WireError;
@@ -47,11 +47,11 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     let folder = sandboxes::find(name)?;
     sandboxes::runtime()?.block_on(async {
         let mut client = sandboxes::connect(&folder).await?;
-        let (life, parts) = match &args.target {
+        let fetched = match &args.target {
             Some(target) => fetch(&mut client, target).await?,
-            None => (0, vec![("knetsim".to_owned(), own_log(folder.path())?)]),
+            None => Fetched { parts: vec![("knetsim".to_owned(), own_log(folder.path())?)], ..Fetched::default() },
         };
-        let mut logs = Logs::new(life, parts)?;
+        let mut logs = Logs::new(fetched)?;
         if let (true, Some(target)) = (logs.all.is_empty(), &args.target) {
             return Err(Failure::not_found(format!("{target} has logged nothing yet")).into());
         }
@@ -77,17 +77,29 @@ fn own_log(folder: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// Asks whose logs these are now, and for their parts' descriptors.
-async fn fetch(client: &mut Client, target: &Target) -> anyhow::Result<(u64, Vec<(String, File)>)> {
-    let (mut of, mut parts) = (0, Vec::new());
-    let each = |reply, descriptors: Vec<OwnedFd>| {
-        if let (Reply::Log { name, life }, Some(descriptor)) = (reply, descriptors.into_iter().next()) {
-            of = life;
-            parts.push((name, descriptor.into()));
+/// What the supervisor gave.
+#[derive(Default)]
+struct Fetched {
+    /// Whose logs these are now: another number for another node or container of the same name.
+    life: u64,
+    /// Names, and open files.
+    parts: Vec<(String, File)>,
+    /// What can't be read.
+    warning: Option<String>,
+}
+
+async fn fetch(client: &mut Client, target: &Target) -> anyhow::Result<Fetched> {
+    let mut fetched = Fetched::default();
+    let each = |reply, descriptors: Vec<OwnedFd>| match (reply, descriptors.into_iter().next()) {
+        (Reply::Log { name, life }, Some(descriptor)) => {
+            fetched.life = life;
+            fetched.parts.push((name, descriptor.into()));
         }
+        (Reply::Event(Event::Warning { message }), _) => fetched.warning = Some(message),
+        _ => {}
     };
     client.ask(Request::Logs { target: target.clone() }, each).await?;
-    Ok((of, parts))
+    Ok(fetched)
 }
 
 /// Prints what is added, until the container or node that logs, or the sandbox, is gone.
@@ -101,10 +113,10 @@ async fn follow(client: &mut Client, target: Option<&Target>, mut logs: Logs) ->
         let Some(target) = target else { continue };
         let gone = match fetch(client, target).await {
             // Nothing was logged yet by another one of that name, or somebody has deleted the file.
-            Ok((_, parts)) if parts.is_empty() => false,
-            Ok((life, _)) if life != logs.life => true,
-            Ok((_, parts)) => {
-                logs.go_on_with(parts)?;
+            Ok(fetched) if fetched.parts.is_empty() => false,
+            Ok(fetched) if fetched.life != logs.life => true,
+            Ok(fetched) => {
+                logs.go_on_with(fetched)?;
                 false
             }
             Err(error) if error.is::<WireError>() => true,
@@ -123,18 +135,25 @@ struct Logs {
     life: u64,
     all: Vec<Log>,
     titles: Titles,
+    /// What was last said to be missing: the same is said once.
+    warning: Option<String>,
 }
 
 impl Logs {
-    fn new(life: u64, parts: Vec<(String, File)>) -> anyhow::Result<Logs> {
-        let mut logs = Logs { life, all: Vec::new(), titles: Titles { wanted: false, last: None } };
-        logs.go_on_with(parts)?;
+    fn new(fetched: Fetched) -> anyhow::Result<Logs> {
+        let titles = Titles { wanted: false, last: None };
+        let mut logs = Logs { life: fetched.life, all: Vec::new(), titles, warning: None };
+        logs.go_on_with(fetched)?;
         Ok(logs)
     }
 
     /// Takes over those parts that are new: a log was rotated, or one more has begun.
-    fn go_on_with(&mut self, parts: Vec<(String, File)>) -> anyhow::Result<()> {
-        for parts in parts.chunk_by(|(one, _), (other, _)| one == other) {
+    fn go_on_with(&mut self, fetched: Fetched) -> anyhow::Result<()> {
+        if let Some(warning) = fetched.warning.filter(|warning| self.warning.as_ref() != Some(warning)) {
+            output::warning(&warning);
+            self.warning = Some(warning);
+        }
+        for parts in fetched.parts.chunk_by(|(one, _), (other, _)| one == other) {
             let name = &parts[0].0;
             let index = self.all.iter().position(|log| log.name == *name).unwrap_or_else(|| {
                 self.all.push(Log::new(name));
@@ -180,7 +199,8 @@ impl Log {
     /// Begins where the last `lines` lines begin.
     fn skip_to_last_lines(&mut self, mut lines: usize) -> std::io::Result<()> {
         for index in (0..self.parts.len()).rev() {
-            let (start, passed) = start_of_last_lines(&self.parts[index], lines)?;
+            let part = &self.parts[index];
+            let (start, passed) = start_of_last_lines(part, part.metadata()?.len(), lines)?;
             lines -= passed.min(lines);
             if lines == 0 || index == 0 {
                 self.parts.drain(..index);
@@ -232,10 +252,10 @@ impl Titles {
     }
 }
 
-/// Where the last `lines` lines of a file begin, and how many lines those are.
-fn start_of_last_lines(file: &File, lines: usize) -> std::io::Result<(u64, usize)> {
+/// Where the last `lines` lines of a file's first `end` bytes begin, and how many lines those are. A file that has
+/// become shorter meanwhile is looked at from where it ends now.
+fn start_of_last_lines(file: &File, mut end: u64, lines: usize) -> std::io::Result<(u64, usize)> {
     let mut chunk = vec![0; CHUNK];
-    let mut end = file.metadata()?.len();
     let mut passed = 0;
     // The last line's own end does not count.
     let mut last = true;
@@ -245,8 +265,15 @@ fn start_of_last_lines(file: &File, lines: usize) -> std::io::Result<(u64, usize
     while end > 0 {
         let start = end.saturating_sub(CHUNK as u64);
         let part = &mut chunk[..(end - start) as usize];
-        file.read_exact_at(part, start)?;
-        for (index, byte) in part.iter().enumerate().rev() {
+        let read = fill(file, part, start)?;
+        if read < part.len() {
+            end = start + read as u64;
+            (passed, last) = (0, true);
+            if read == 0 {
+                continue;
+            }
+        }
+        for (index, byte) in part[..read].iter().enumerate().rev() {
             if *byte == b'\n' && !std::mem::take(&mut last) {
                 passed += 1;
                 if passed == lines {
@@ -257,7 +284,21 @@ fn start_of_last_lines(file: &File, lines: usize) -> std::io::Result<(u64, usize
         }
         end = start;
     }
-    Ok((0, passed + 1))
+    Ok((0, if last { 0 } else { passed + 1 }))
+}
+
+/// Reads as much as there is from that place on.
+fn fill(file: &File, buffer: &mut [u8], from: u64) -> std::io::Result<usize> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match file.read_at(&mut buffer[read..], from + read as u64) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
 }
 
 #[cfg(test)]
@@ -269,6 +310,7 @@ mod tests {
     #[test]
     fn the_last_lines_of_a_file() {
         let mut file = tempfile::tempfile().unwrap();
+        let start_of_last_lines = |file: &File, lines| start_of_last_lines(file, file.metadata().unwrap().len(), lines);
         assert_eq!(start_of_last_lines(&file, 3).unwrap(), (0, 0));
         let text = (0..20_000).map(|line| format!("line {line}\n")).collect::<String>() + "open";
         file.write_all(text.as_bytes()).unwrap();
@@ -280,6 +322,16 @@ mod tests {
         assert_eq!(start_of_last_lines(&file, 0).unwrap(), (text.len() as u64, 0));
         file.write_all(b"\n").unwrap();
         assert_eq!(start_of_last_lines(&file, 1).unwrap(), (text.len() as u64 - 4, 1));
+    }
+
+    #[test]
+    fn a_file_may_become_shorter_meanwhile() {
+        let file = file("1\n2\n3\n");
+        for end in [7, 100, CHUNK as u64 + 6, 3 * CHUNK as u64] {
+            assert_eq!(start_of_last_lines(&file, end, 2).unwrap(), (2, 2), "{end}");
+        }
+        file.set_len(0).unwrap();
+        assert_eq!(start_of_last_lines(&file, 100, 2).unwrap(), (0, 0));
     }
 
     fn file(text: &str) -> File {

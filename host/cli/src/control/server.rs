@@ -58,6 +58,14 @@ impl Answers {
         self.queue_up(reply, descriptors, None).await;
     }
 
+    /// As [`Answers::send`], and waits until it is written: what is beside it is closed here then.
+    pub(crate) async fn deliver(&self, reply: Reply, descriptors: Vec<OwnedFd>) {
+        let (written, done) = oneshot::channel();
+        self.queue_up(reply, descriptors, Some(written)).await;
+        // Nothing is ever sent: the other end is dropped when it is written, or never will be.
+        let _ = done.await;
+    }
+
     /// Returns when the client's connection has ended.
     pub(crate) async fn gone(&self) {
         self.queue.closed().await;

@@ -199,7 +199,7 @@ impl HostPlace for State {
             Target::Container(container) => container.name.to_string(),
             _ => NODE_LOG.to_owned(),
         };
-        last_of_log(self.emulator()?, &target, &log)
+        last_of_log(self.emulator()?, &target, &log).await
     }
 
     async fn drop(&mut self, this: Resource<Place>) -> wasmtime::Result<()> {

@@ -49,8 +49,9 @@ impl HostIngress for State {
     }
 
     async fn access_log(&mut self, this: Resource<Ingress>) -> Result<Vec<u8>, Failure> {
-        let ingress = &self.handle(&this)?.0;
-        end_of(self.emulator()?.access_log(ingress)?, &format!("the access log of {ingress}"))
+        let ingress = self.handle(&this)?.0.clone();
+        let log = self.emulator()?.access_log(&ingress)?;
+        end_of(vec![log], &format!("the access log of {ingress}")).await
     }
 
     async fn delete(&mut self, this: Resource<Ingress>) -> Result<(), Failure> {

@@ -146,14 +146,12 @@ impl HostObserver for State {
     }
 
     async fn logs(&mut self, this: Resource<Observer>) -> Result<Vec<String>, Failure> {
-        let logs = self.emulator()?.logs(&self.observed(&this)?)?;
-        let mut names: Vec<_> = logs.files.into_iter().map(|(name, _)| name).collect();
-        names.dedup();
-        Ok(names)
+        let logs = self.emulator()?.logs(&self.observed(&this)?).await?;
+        Ok(logs.names().map(str::to_owned).collect())
     }
 
     async fn read_log(&mut self, this: Resource<Observer>, name: String) -> Result<Vec<u8>, Failure> {
-        last_of_log(self.emulator()?, &self.observed(&this)?, &name)
+        last_of_log(self.emulator()?, &self.observed(&this)?, &name).await
     }
 
     async fn drop(&mut self, this: Resource<Observer>) -> wasmtime::Result<()> {
@@ -162,30 +160,57 @@ impl HostObserver for State {
 }
 
 /// The last MiB of one of a target's logs.
-pub(super) fn last_of_log(emulator: &Emulator, target: &Target, name: &str) -> Result<Vec<u8>, Failure> {
-    let logs = emulator.logs(target)?;
-    let mut names: Vec<_> = logs.files.iter().map(|(name, _)| name.clone()).collect();
-    names.dedup();
-    let (_, log) = logs.files.into_iter().rfind(|(there, _)| there == name).ok_or_else(|| {
-        let there = if names.is_empty() { "none yet".to_owned() } else { names.join(", ") };
-        Failure::not_found(format!("{target} has no log named {name:?}; there are: {there}"))
-    })?;
-    end_of(log, &format!("the log {name:?} of {target}"))
+pub(super) async fn last_of_log(emulator: &Emulator, target: &Target, name: &str) -> Result<Vec<u8>, Failure> {
+    let logs = emulator.logs(target).await?;
+    let log = logs.open(name).await?;
+    end_of(log.parts, &format!("the log {name:?} of {target}")).await
 }
 
-/// The last MiB of a log.
-pub(super) fn end_of(log: OwnedFd, what: &str) -> Result<Vec<u8>, Failure> {
-    let read = || {
-        let mut log = std::fs::File::from(log);
-        let length = log.metadata()?.len();
-        log.seek(SeekFrom::Start(length.saturating_sub(LOG_END)))?;
-        let mut end = Vec::new();
-        log.take(LOG_END).read_to_end(&mut end)?;
-        Ok::<_, std::io::Error>(end)
-    };
-    read().map_err(|error| Failure::failed(format!("read {what}"), &error))
+/// The last MiB of a log, of whose files the oldest comes first.
+pub(super) async fn end_of(parts: Vec<OwnedFd>, what: &str) -> Result<Vec<u8>, Failure> {
+    let read = tokio::task::spawn_blocking(|| read_end(parts)).await;
+    let failed = |error: &dyn std::error::Error| Failure::failed(format!("read {what}"), error);
+    read.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+}
+
+fn read_end(parts: Vec<OwnedFd>) -> std::io::Result<Vec<u8>> {
+    let mut end = Vec::new();
+    for part in parts.into_iter().rev() {
+        let mut part = std::fs::File::from(part);
+        let most = LOG_END - end.len() as u64;
+        let length = part.metadata()?.len();
+        part.seek(SeekFrom::Start(length.saturating_sub(most)))?;
+        let mut bytes = Vec::new();
+        part.take(most).read_to_end(&mut bytes)?;
+        bytes.append(&mut end);
+        end = bytes;
+    }
+    Ok(end)
 }
 
 fn all<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
     list.into_iter().map(B::from).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_log_is_in_several_files() {
+        let part = |byte: u8, length: usize| {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&vec![byte; length]).unwrap();
+            OwnedFd::from(file)
+        };
+        let some = LOG_END as usize;
+        for (lengths, ends) in [([9, 5, 3], [9, 5, 3]), ([9, some, 3], [0, some - 3, 3]), ([9, 5, some + 1], [0, 0, some])] {
+            let parts = lengths.iter().zip(b"abc").map(|(length, byte)| part(*byte, *length)).collect();
+            let wanted = ends.iter().zip(b"abc").flat_map(|(length, byte)| vec![*byte; *length]).collect::<Vec<_>>();
+            assert!(read_end(parts).unwrap() == wanted, "{lengths:?}");
+        }
+    }
 }
