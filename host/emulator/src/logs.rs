@@ -164,8 +164,9 @@ impl Logs {
         files[ours..].sort();
         if files.len() > LOGS || entries.next().is_some() {
             let (target, path) = (&self.target, self.path);
-            self.warning =
-                Some(format!("logs of {target}: more files lie in /{path} than the {LOGS} logs that are listed at most"));
+            self.warning = Some(format!(
+                "logs of {target}: more files lie in /{path} than the {LOGS} logs that are listed at most"
+            ));
         }
         files.truncate(LOGS);
         self.names = files.into_iter().map(shown).collect();

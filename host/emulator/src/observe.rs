@@ -239,9 +239,7 @@ impl Emulator {
 /// Shows names as they are read: the kernel lets people name things by whatever moves a cursor or can't be seen.
 fn shown<'a>(names: impl IntoIterator<Item = &'a mut String>) {
     for name in names {
-        if untrusted::flaw(name).is_some() || name.contains(['\n', '\t']) {
-            *name = untrusted::escaped(name);
-        }
+        *name = untrusted::escaped(name);
     }
 }
 
@@ -256,4 +254,16 @@ fn found<T>(doing: &str, read: std::io::Result<T>) -> Result<T, Failure> {
 fn refused(target: &Target, what: &str, error: &KernelError) -> Failure {
     let code = if matches!(error, KernelError::Missing { .. }) { Code::Unavailable } else { Code::Failed };
     Failure::new(code, format!("{target}: {what}: {}", knetsim_model::chain(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_names_are_never_shown_alike() {
+        let mut names = ["a\n", "a\\n", "a\\\\n", "a", "a "].map(str::to_owned);
+        shown(&mut names);
+        assert_eq!(names, ["a\\n", "a\\\\n", "a\\\\\\\\n", "a", "a\\u{20}"]);
+    }
 }

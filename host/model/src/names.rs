@@ -41,7 +41,13 @@ pub struct BadName {
 }
 
 fn bad(given: &str, kind: &'static str, rule: &'static str) -> BadName {
-    BadName { given: untrusted::escaped(&given.chars().take(80).collect::<String>()), kind, rule }
+    BadName { given: untrusted::line(&given.chars().take(80).collect::<String>()), kind, rule }
+}
+
+/// Refuses a word that stands for something else where a node or a cluster can be named.
+fn not_reserved(text: &str, kind: &'static str) -> Result<(), BadName> {
+    const RULE: &str = "the word has another meaning here, for knetsim, its console or the kernel; choose another one";
+    if RESERVED.contains(&text) { Err(bad(text, kind, RULE)) } else { Ok(()) }
 }
 
 /// Splits `C0w12` into `C0`, `w`, `12`: a stem, one of `kinds`, and digits.
@@ -64,7 +70,7 @@ pub struct ClusterName(String);
 
 impl ClusterName {
     const KIND: &str = "a cluster's name";
-    const RULE: &str = "at most 8 letters and digits, a letter first, no ending such as `w1`, `e1` or `s0`, and no word of knetsim's own such as `base`";
+    const RULE: &str = "at most 8 letters and digits, a letter first, and no ending such as `w1`, `e1` or `s0`";
 
     /// The `number`th worker, counted from 1: `C0w1`.
     pub fn worker(&self, number: u32) -> NodeName {
@@ -85,95 +91,18 @@ impl ClusterName {
 impl FromStr for ClusterName {
     type Err = BadName;
     fn from_str(text: &str) -> Result<Self, BadName> {
+        not_reserved(text, Self::KIND)?;
         let mut chars = text.chars();
         let ok = chars.next().is_some_and(|c| c.is_ascii_alphabetic())
             && chars.all(|c| c.is_ascii_alphanumeric())
             && text.len() <= 8
-            && split_numbered(text, "wes").is_none()
-            && !RESERVED.contains(&text);
+            && split_numbered(text, "wes").is_none();
         ok.then(|| ClusterName(text.to_owned())).ok_or_else(|| bad(text, Self::KIND, Self::RULE))
     }
 }
 
-/// Words that stand for something else where a node or a cluster can be named: places, knetsim's verbs, what is typed
-/// at its console, kinds of objects, and what the kernel and `ip` call so.
-pub const RESERVED: &[&str] = &[
-    // Places.
-    BASE,
-    TOP_SWITCH,
-    "host",
-    "localhost",
-    "node",
-    "nodes",
-    "none",
-    "any",
-    // The kernel's and `ip`'s.
-    "all",
-    "default",
-    "lo",
-    // Verbs.
-    "capture",
-    "completion",
-    "console",
-    "create",
-    "delete",
-    "doctor",
-    "down",
-    "exec",
-    "flannel",
-    "get",
-    "help",
-    "inspect",
-    "lab",
-    "learn",
-    "link",
-    "logs",
-    "ls",
-    "repair",
-    "router",
-    "run",
-    "schema",
-    "serve",
-    "shell",
-    "up",
-    "validate",
-    // The console's.
-    "dump",
-    "exit",
-    "iperf",
-    "links",
-    "net",
-    "pingall",
-    "py",
-    "quit",
-    "sh",
-    "source",
-    // Kinds, and short forms of them.
-    "cluster",
-    "clusters",
-    "connector",
-    "connectors",
-    "container",
-    "containers",
-    "etcd",
-    "file",
-    "ing",
-    "ingress",
-    "ingresses",
-    "listener",
-    "listeners",
-    "scratch",
-    "service",
-    "services",
-    "site",
-    "sites",
-    "svc",
-    "token",
-    "tokens",
-    "user",
-    "worker",
-    "workers",
-];
+/// How [`Target::Base`] is written.
+pub const BASE: &str = "base";
 
 /// The bridge above all clusters.
 pub const TOP_SWITCH: &str = "t0";
@@ -223,7 +152,7 @@ impl PartialOrd for NodeName {
 
 impl NodeName {
     const KIND: &str = "a node's name";
-    const RULE: &str = "a worker is `<cluster>w<number>`, an etcd node `<cluster>e1` or `<cluster>e2`, a scratch node at most 15 letters, digits and `-`, a letter first, and no word of knetsim's own such as `base`";
+    const RULE: &str = "a worker is `<cluster>w<number>`, an etcd node `<cluster>e1` or `<cluster>e2`, a scratch node at most 15 letters, digits and `-`, a letter first";
 
     /// What the name says that the node is.
     pub fn kind(&self) -> NodeKind {
@@ -253,6 +182,7 @@ impl NodeName {
 impl FromStr for NodeName {
     type Err = BadName;
     fn from_str(text: &str) -> Result<Self, BadName> {
+        not_reserved(text, Self::KIND)?;
         let wrong = || bad(text, Self::KIND, Self::RULE);
         if let Some((cluster, kind, digits)) = split_numbered(text, "wes") {
             cluster.parse::<ClusterName>().map_err(|_| wrong())?;
@@ -268,8 +198,7 @@ impl FromStr for NodeName {
         let mut chars = text.chars();
         let ok = chars.next().is_some_and(|c| c.is_ascii_alphabetic())
             && chars.all(|c| c.is_ascii_alphanumeric() || c == '-')
-            && text.len() <= 15
-            && !RESERVED.contains(&text);
+            && text.len() <= 15;
         ok.then(|| NodeName(text.to_owned())).ok_or_else(wrong)
     }
 }
@@ -355,6 +284,14 @@ macro_rules! text_serde {
         }
     };
 }
+
+mod reserved;
+mod target;
+#[cfg(test)]
+mod tests;
+
+pub use reserved::RESERVED;
+pub use target::{InterfaceRef, Target};
 
 text_form!(ClusterName, "^[A-Za-z][A-Za-z0-9]{0,7}$");
 text_form!(NodeName, "^[A-Za-z][A-Za-z0-9-]{0,14}$");
@@ -454,179 +391,3 @@ names_in_a_cluster!(TokenName, TokenRef, "a token", "t1", "C0.t1");
 names_in_a_cluster!(LinkName, LinkRef, "a link between sites", "c0", "C1.c0");
 names_in_a_cluster!(ListenerName, ListenerRef, "a listener", "backend", "C1.backend");
 names_in_a_cluster!(ConnectorName, ConnectorRef, "a connector", "backend", "C0.backend");
-
-/// Where a command runs, or what is looked at.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Target {
-    /// The node side's base, where all bridges are: `base`.
-    Base,
-    /// A node: `C0w1`, `C0e1`, `box`.
-    Node(NodeName),
-    /// A container: `C0w1.c1`, `C0.c1`.
-    Container(ContainerRef),
-    /// A network namespace that somebody made by hand on a node: `box/myns`.
-    Named(NodeName, String),
-}
-
-/// How [`Target::Base`] is written.
-pub const BASE: &str = "base";
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Target::Base => f.write_str(BASE),
-            Target::Node(node) => node.fmt(f),
-            Target::Container(container) => container.fmt(f),
-            Target::Named(node, name) => write!(f, "{node}/{name}"),
-        }
-    }
-}
-
-impl FromStr for Target {
-    type Err = BadName;
-    fn from_str(text: &str) -> Result<Self, BadName> {
-        if text == BASE {
-            return Ok(Target::Base);
-        }
-        if let Some((node, name)) = text.split_once('/') {
-            const RULE: &str = "at most 255 bytes of characters that can be seen, no `/`, and neither `.` nor `..`";
-            let plain = !name.contains(['/', '\n', '\t']) && untrusted::flaw(name).is_none();
-            let ok = (1..=255).contains(&name.len()) && plain && name != "." && name != "..";
-            let named = ok.then(|| name.to_owned()).ok_or_else(|| bad(name, "a namespace's name", RULE))?;
-            return Ok(Target::Named(node.parse()?, named));
-        }
-        if text.contains('.') { Ok(Target::Container(text.parse()?)) } else { Ok(Target::Node(text.parse()?)) }
-    }
-}
-
-text_serde!(Target, "^[A-Za-z][A-Za-z0-9./-]*$");
-
-/// An interface: `C0w1:eth0`, `C0w1.c1:eth0`, or a port or bridge of the fabric, `base:C0s0`.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct InterfaceRef {
-    /// Whose it is.
-    pub target: Target,
-    /// The interface's name, at most 15 bytes.
-    pub interface: String,
-}
-
-impl fmt::Display for InterfaceRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.target, self.interface)
-    }
-}
-
-impl FromStr for InterfaceRef {
-    type Err = BadName;
-    fn from_str(text: &str) -> Result<Self, BadName> {
-        const RULE: &str = "write `<node or container>:<interface>`, such as `C0w1:eth0`, or `base:C0s0` in the fabric";
-        let wrong = || bad(text, "an interface", RULE);
-        let (target, interface) = text.split_once(':').ok_or_else(wrong)?;
-        let ok = (1..=15).contains(&interface.len())
-            && interface.chars().all(|c| c.is_ascii_graphic() && c != '/' && c != ':')
-            && interface != "."
-            && interface != "..";
-        ok.then_some(()).ok_or_else(wrong)?;
-        Ok(InterfaceRef { target: target.parse()?, interface: interface.to_owned() })
-    }
-}
-
-text_serde!(InterfaceRef, "^[A-Za-z][A-Za-z0-9./-]*:[^/:]{1,15}$");
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn node(text: &str) -> NodeName {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn node_names_say_their_kind() {
-        assert_eq!(node("C0w1").kind(), NodeKind::Worker);
-        assert_eq!(node("C0w12").number(), Some(12));
-        assert_eq!(node("C0e2").kind(), NodeKind::Etcd);
-        assert_eq!(node("C0e2").cluster(), Some("C0".parse().unwrap()));
-        assert_eq!(node("box").kind(), NodeKind::Scratch);
-        assert_eq!(node("box").cluster(), None);
-    }
-
-    #[test]
-    fn nodes_are_ordered_as_people_count() {
-        let mut nodes = ["C0w10", "C1w1", "C0w2", "C0e1", "box"].map(node);
-        nodes.sort();
-        assert_eq!(nodes, ["C0e1", "C0w2", "C0w10", "C1w1", "box"].map(node));
-    }
-
-    #[test]
-    fn bad_names_are_refused() {
-        for text in
-            ["", "C0w0", "C0w01", "C0e3", "C0s0", "t0", "0a", "C0 w1", "averyverylongname", "C0w1.c1", "ä", "lo"]
-        {
-            assert!(text.parse::<NodeName>().is_err(), "{text:?}");
-        }
-        for text in ["", "C0w1", "C0s0", "t0", "a-b", "toolong89", "9"] {
-            assert!(text.parse::<ClusterName>().is_err(), "{text:?}");
-        }
-        for text in ["", "-a", "a-", "A", "a.b", "a/b", &"a".repeat(64)] {
-            assert!(text.parse::<ContainerName>().is_err(), "{text:?}");
-        }
-        for text in ["", "1a", "-a", "a-", "A", "a.b", "a/b", &"a".repeat(64)] {
-            assert!(text.parse::<ServiceName>().is_err(), "{text:?}");
-        }
-        for text in ["web", "C0w1.web", ".web", "C0.", "C0.Web"] {
-            assert!(text.parse::<ServiceRef>().is_err(), "{text:?}");
-        }
-        for text in ["C0w1", "C0e1.c1", "my-box.c1", ".c1", "C0w1."] {
-            assert!(text.parse::<ContainerRef>().is_err(), "{text:?}");
-        }
-        for text in ["C0w1", "C0w1:", ":eth0", "C0w1:a/b", "C0w1:sixteen-letters-"] {
-            assert!(text.parse::<InterfaceRef>().is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn one_rule_holds_for_all_that_is_named() {
-        for text in ["\u{1b}[31m", "a\nb", "a\u{200b}", "a\u{202e}b", "e\u{301}\u{301}\u{301}\u{301}\u{301}", ""] {
-            assert!(text.parse::<CaptureName>().is_err() && text.parse::<NodeName>().is_err(), "{text:?}");
-            assert!(format!("box/{text}").parse::<Target>().is_err(), "{text:?}");
-            assert!(format!("box:{text}").parse::<InterfaceRef>().is_err(), "{text:?}");
-            let error = format!("C0.{text}").parse::<IngressRef>().unwrap_err().to_string();
-            assert!(untrusted::flaw(&error).is_none() && !error.contains('\n'), "{error:?}");
-        }
-        assert!("wire".parse::<CaptureName>().is_ok() && "C0w1.eth0".parse::<CaptureName>().is_ok());
-        assert!("box/my ns".parse::<Target>().is_ok());
-    }
-
-    #[test]
-    fn words_with_another_meaning_are_no_names() {
-        for word in RESERVED {
-            assert!(word.parse::<NodeName>().is_err() && word.parse::<ClusterName>().is_err(), "{word}");
-            assert!(!matches!(word.parse::<Target>(), Ok(Target::Node(_))), "{word}");
-        }
-    }
-
-    #[test]
-    fn targets_are_told_apart() {
-        assert_eq!("base".parse::<Target>().unwrap(), Target::Base);
-        assert!(matches!("C0w1".parse::<Target>().unwrap(), Target::Node(_)));
-        assert!(matches!("C0.c1".parse::<Target>().unwrap(), Target::Container(_)));
-        assert!(matches!("box/myns".parse::<Target>().unwrap(), Target::Named(..)));
-        let interface: InterfaceRef = "C0w1:flannel.100".parse().unwrap();
-        assert_eq!(interface.interface, "flannel.100");
-    }
-
-    proptest! {
-        #[test]
-        fn parsing_never_panics_and_what_parses_prints_the_same(text in "\\PC{0,24}") {
-            if let Ok(name) = text.parse::<NodeName>() { prop_assert_eq!(name.to_string(), text.clone()); prop_assert!(text.len() <= 15); }
-            if let Ok(name) = text.parse::<Target>() { prop_assert_eq!(name.to_string(), text.clone()); }
-            if let Ok(name) = text.parse::<InterfaceRef>() { prop_assert_eq!(name.to_string(), text.clone()); }
-            if let Ok(name) = text.parse::<ClusterName>() {
-                prop_assert_eq!(name.worker(7).cluster(), Some(name.clone()));
-                prop_assert!(name.worker(99_999).as_str().len() <= 15);
-            }
-        }
-    }
-}

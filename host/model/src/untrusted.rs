@@ -3,8 +3,13 @@
 //!
 //! * **Output**, of many lines ([`Cleaner`] for a stream, [`text`] for a whole): what does anything else than to be
 //!   shown is removed. Line ends and tabs stay.
-//! * **Words** within a line of ours, such as a name, a title or a reason ([`escaped`], [`words`]): it is shown as an
-//!   escape, so that two different names never look alike and none looks empty.
+//! * **Words** within a line of ours, such as a title or a reason ([`line`], [`words`]): it is shown as an escape. What is
+//!   plain stays as it is.
+//! * **Names** ([`escaped`]), where a person or a lab gets them: the same, and two different names never look alike, and
+//!   none looks empty. A backslash is escaped, too, so that is done once, where a name is read.
+//!
+//! What a lab gets as data (rules of nftables with their comments, keys and values of etcd, files, logs) is left as it is,
+//! for it compares it; what the lab itself writes is cleaned on its way to a terminal.
 //!
 //! Where words can be refused instead, because their author is there to mend them, [`flaw`] finds the first letter that
 //! would not be shown as it is. Joiners (U+200C, U+200D) are among those: a terminal shows a picture that is joined of
@@ -97,12 +102,35 @@ impl Shown {
     }
 }
 
-/// A name, in one line: what is not plain is shown as `\n`, `\t`, `\r` or `\u{1b}`. A plain name stays as it is.
+/// A name, in one line: what is not plain is shown as `\n`, `\t`, `\r` or `\u{1b}`, a backslash as `\\`, a space at one of
+/// its ends as `\u{20}`. Two different names are never shown alike; one that is shown already is not to be shown again.
 pub fn escaped(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
+    let inner = name.trim_matches(char::is_whitespace);
+    let start = name.len() - name.trim_start_matches(char::is_whitespace).len();
+    let (before, after) = (&name[..start], &name[start + inner.len()..]);
+    let ends = |spaces: &str| spaces.chars().map(end).collect::<String>();
+    ends(before) + &shown_in_a_line(inner, true) + &ends(after)
+}
+
+/// A space at an end of a name.
+fn end(space: char) -> String {
+    match space {
+        '\n' | '\t' | '\r' => space.escape_default().to_string(),
+        _ => space.escape_unicode().to_string(),
+    }
+}
+
+/// Words in one line, such as a cell of a table: as [`escaped`], but a backslash and spaces stay, and so does what is
+/// shown already.
+pub fn line(words: &str) -> String {
+    shown_in_a_line(words, false)
+}
+
+fn shown_in_a_line(words: &str, backslash: bool) -> String {
+    let mut text = String::with_capacity(words.len());
     let mut shown = Shown::default();
-    for c in name.chars() {
-        if c != '\n' && c != '\t' && shown.takes(c) {
+    for c in words.chars() {
+        if c != '\n' && c != '\t' && !(backslash && c == '\\') && shown.takes(c) {
             text.push(c);
         } else {
             text.extend(c.escape_default());
@@ -113,7 +141,7 @@ pub fn escaped(name: &str) -> String {
     text
 }
 
-/// A sentence, such as a reason, in one line: [`escaped`], with one space for each run of spaces of any kind, and
+/// A sentence, such as a reason, in one line: [`line`], with one space for each run of spaces of any kind, and
 /// none at its ends.
 pub fn words(sentence: &str) -> String {
     let mut shown = String::with_capacity(sentence.len());
@@ -121,7 +149,7 @@ pub fn words(sentence: &str) -> String {
         if !shown.is_empty() {
             shown.push(' ');
         }
-        shown += &escaped(word);
+        shown += &line(word);
     }
     shown
 }
@@ -164,6 +192,25 @@ mod tests {
 
     use super::*;
 
+    /// The name that is shown so.
+    fn read_back(shown: &str) -> String {
+        let (mut name, mut rest) = (String::new(), shown.chars());
+        while let Some(c) = rest.next() {
+            name.push(match (c, if c == '\\' { rest.next() } else { None }) {
+                ('\\', Some('n')) => '\n',
+                ('\\', Some('t')) => '\t',
+                ('\\', Some('r')) => '\r',
+                ('\\', Some('u')) => {
+                    let number: String = rest.by_ref().skip(1).take_while(|c| *c != '}').collect();
+                    u32::from_str_radix(&number, 16).ok().and_then(char::from_u32).unwrap()
+                }
+                ('\\', other) => other.unwrap(),
+                (c, _) => c,
+            });
+        }
+        name
+    }
+
     fn cleaned(pieces: &[&[u8]]) -> String {
         let (mut cleaner, mut out) = (Cleaner::default(), Vec::new());
         for piece in pieces {
@@ -184,10 +231,15 @@ mod tests {
 
     #[test]
     fn words_are_one_line_in_which_everything_can_be_seen() {
-        assert_eq!(
-            escaped("a b\n\x1b[31m\u{9b}\u{200b}\u{e0041}ä€\\"),
-            "a b\\n\\u{1b}[31m\\u{9b}\\u{200b}\\u{e0041}ä€\\"
-        );
+        let (name, shown) =
+            ("a b\n\x1b[31m\u{9b}\u{200b}\u{e0041}ä€\\", "a b\\n\\u{1b}[31m\\u{9b}\\u{200b}\\u{e0041}ä€\\");
+        assert_eq!(line(name), shown);
+        assert_eq!(escaped(name), format!("{shown}\\"));
+        for (name, shown) in
+            [("\\n", "\\\\n"), ("\n", "\\n"), ("  ", "\\u{20}\\u{20}"), (" a b\u{3000}", "\\u{20}a b\\u{3000}")]
+        {
+            assert_eq!(escaped(name), shown);
+        }
         assert_eq!(
             words(&format!("  looks{}Grant this? [y/N] y\u{3000}\u{a0}", " ".repeat(100))),
             "looks Grant this? [y/N] y"
@@ -229,8 +281,21 @@ mod tests {
         }
 
         #[test]
+        fn no_two_names_are_shown_alike(
+            one in "[\\\\nrtu{}01b \n\t\r\u{1b}\u{a0}\u{301}a]{0,6}",
+            other in "[\\\\nrtu{}01b \n\t\r\u{1b}\u{a0}\u{301}a]{0,6}",
+        ) {
+            prop_assert_eq!(one == other, escaped(&one) == escaped(&other));
+            // Each of them against what it is shown as, which is another name.
+            let shown = escaped(&one);
+            prop_assert_eq!(shown == one, escaped(&shown) == shown);
+            prop_assert_eq!(read_back(&shown), one);
+        }
+
+        #[test]
         fn words_are_plain(sentence: String) {
-            prop_assert!(escaped(&sentence).chars().all(is_plain));
+            prop_assert!(escaped(&sentence).chars().all(is_plain) && line(&sentence).chars().all(is_plain));
+            prop_assert_eq!(&line(&line(&sentence)), &line(&sentence));
             prop_assert_eq!(flaw(&escaped(&sentence)), None);
             let shown = words(&sentence);
             prop_assert!(shown.chars().all(is_plain) && !shown.contains("  ") && shown.trim_matches(' ') == shown);

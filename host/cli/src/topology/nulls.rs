@@ -27,7 +27,7 @@ impl NotNull<'_> {
 
     fn null<T, E: Error>(&self) -> Result<T, E> {
         let words = "has nothing behind it: leave the word out, or write what shall stand there, such as `[]` or `{}`";
-        Err(E::custom(format!("`{}` {words}", knetsim_model::untrusted::escaped(self.path))))
+        Err(E::custom(format!("`{}` {words}", knetsim_model::untrusted::line(self.path))))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Texts of an ingress that end up in nginx's configuration: which are taken.
 
-use crate::untrusted::escaped;
+use crate::untrusted::line;
 
 /// The longest path, in bytes.
 const LONGEST: usize = 1024;
@@ -72,7 +72,7 @@ pub(super) fn check_target(target: &str) -> Result<(), String> {
 
 /// Text of somebody else's in a message: cut, and without what would move a terminal's cursor.
 pub(crate) fn shown(text: &str) -> String {
-    escaped(text).chars().take(SHOWN).collect()
+    line(text).chars().take(SHOWN).collect()
 }
 
 #[cfg(test)]
