@@ -1,9 +1,15 @@
 //! What goes to standard output, and how errors and logs go to standard error.
 //!
-//! Invariant: whatever this program writes on a terminal passes [`for_terminal`], for much of it is somebody else's
-//! words: names, commands, what a daemon said. Two things are drawn past it: a program's own terminal session
-//! (`relay`), which is raw, and the learner's screen, which cleans each span (`learn::theme`).
+//! Invariant: whatever this program writes on a terminal is cleaned here, for much of it is somebody else's words:
+//! names, commands, what a daemon said. [`print`] and [`say`] let no style through. Where this program sets one
+//! ([`print_styled`], [`error`], [`warning`]), the words are cleaned before it is added. Past this go:
+//!
+//! * a program's own terminal session (`relay`), which is raw;
+//! * the learner's screen (`learn::tty`), whose spans are cleaned one by one (`learn::theme`);
+//! * the bar of a long operation (`progress`), whose words are cleaned before;
+//! * what clap says of the command line, the console's prompt and what a person types there, the question of `consent`.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
@@ -37,16 +43,42 @@ pub(crate) enum Format {
 
 /// Writes to standard output, all or an error: `println!` panics where the reader has gone.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    let text = for_terminal(&std::io::stdout(), text);
+    write(&shown(text, std::io::stdout().is_terminal(), Styles::None))
+}
+
+/// The same with styles of this program's own: no other words than [`plain`] ones are in it.
+pub(crate) fn print_styled(text: &str) -> anyhow::Result<()> {
+    write(&shown(text, std::io::stdout().is_terminal(), Styles::Ours))
+}
+
+/// Words for a text that has styles of this program's own.
+pub(crate) fn plain(words: &str) -> String {
+    untrusted::text(words)
+}
+
+/// What may be styled in a text.
+#[derive(Clone, Copy)]
+enum Styles {
+    /// Nothing: it is, or may be, somebody else's.
+    None,
+    /// What this program styles.
+    Ours,
+}
+
+fn write(text: &str) -> anyhow::Result<()> {
     let mut out = anstream::stdout().lock();
     let line_end: &[u8] = if text.is_empty() || text.ends_with('\n') { b"" } else { b"\n" };
     let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(line_end)).and_then(|()| out.flush());
     written.context("writing to standard output")
 }
 
-/// Text as a terminal gets it: plain but for this program's own styles. What goes elsewhere stays as it is.
-fn for_terminal(stream: &impl IsTerminal, text: &str) -> String {
-    if stream.is_terminal() { styled(text) } else { text.to_owned() }
+/// Text as a terminal gets it. What goes elsewhere stays as it is.
+fn shown(text: &str, terminal: bool, styles: Styles) -> Cow<'_, str> {
+    match (terminal, styles) {
+        (false, _) => text.into(),
+        (true, Styles::None) => untrusted::text(text).into(),
+        (true, Styles::Ours) => styled(text).into(),
+    }
 }
 
 /// Removes everything that is not plain but line ends, tabs and the styles that this program uses.
@@ -63,13 +95,12 @@ fn styled(text: &str) -> String {
     shown + &untrusted::text(rest)
 }
 
-/// How long the style at the beginning of a text is: `ESC [ 1;31 m` of bold, faint, italic, underlined, their ends, and
-/// the colours of letters. Nothing that hides, blinks, or paints what is behind.
+/// How long the style at the beginning of a text is: `ESC [ 1;31 m` of bold, faint, italic and underlined letters, of
+/// red, green, yellow, blue, magenta and cyan ones, and the end of them all, which this program and its log use. Nothing
+/// that hides, blinks, or paints what is behind.
 fn style_length(sequence: &str) -> Option<usize> {
     let (numbers, _) = sequence.strip_prefix("\x1b[")?.split_once('m')?;
-    let ours = |number: &str| {
-        matches!(number.parse::<u8>(), Ok(0..=4 | 22..=24 | 30..=37 | 39 | 90..=97)) || number.is_empty()
-    };
+    let ours = |number: &str| matches!(number.parse::<u8>(), Ok(0..=4 | 31..=36)) || number.is_empty();
     numbers.split(';').all(ours).then_some(numbers.len() + 3)
 }
 
@@ -103,7 +134,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    let cells = rows.into_iter().map(|row| row.into_iter().map(|cell| untrusted::escaped(&cell)).collect::<Vec<_>>());
+    let cells = rows.into_iter().map(|row| row.into_iter().map(|cell| untrusted::line(&cell)).collect::<Vec<_>>());
     table.set_header(header.to_vec()).add_rows(cells);
     for column in table.column_iter_mut() {
         column.set_padding((0, 3));
@@ -127,13 +158,13 @@ pub(crate) fn error(error: &anyhow::Error) {
     if !gone && !error.is::<Interrupted>() {
         let words = chain(error.as_ref());
         let advice = advice(&words).map(|advice| format!("; {advice}")).unwrap_or_default();
-        say(format_args!("{RED}error:{RED:#} {}{advice}", indented(&words)));
+        say_styled(format_args!("{RED}error:{RED:#} {}{advice}", plain(&indented(&words))));
     }
 }
 
 /// Something a person should know. What daemons, labs and files said may be part of it.
 pub(crate) fn warning(message: &str) {
-    say(format_args!("{YELLOW}warning:{YELLOW:#} {}", indented(message)));
+    say_styled(format_args!("{YELLOW}warning:{YELLOW:#} {}", plain(&indented(message))));
 }
 
 /// No line of a message but its first begins where a message of ours does.
@@ -141,9 +172,18 @@ fn indented(message: &str) -> String {
     message.replace('\n', "\n  ")
 }
 
-/// One line to standard error, coloured only on a terminal.
+/// One line to standard error.
 pub(crate) fn say(line: std::fmt::Arguments<'_>) {
-    let mut line = for_terminal(&std::io::stderr(), &format!("{line}\n"));
+    say_with(line, Styles::None);
+}
+
+/// The same, coloured only on a terminal.
+fn say_styled(line: std::fmt::Arguments<'_>) {
+    say_with(line, Styles::Ours);
+}
+
+fn say_with(line: std::fmt::Arguments<'_>, styles: Styles) {
+    let mut line = shown(&format!("{line}\n"), std::io::stderr().is_terminal(), styles).into_owned();
     if terminal::is_raw() {
         line = line.replace('\n', "\r\n");
     }
@@ -164,7 +204,8 @@ struct ErrorStream;
 
 impl Write for ErrorStream {
     fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
-        let shown = for_terminal(&std::io::stderr(), &String::from_utf8_lossy(event));
+        let event_text = String::from_utf8_lossy(event);
+        let shown = shown(&event_text, std::io::stderr().is_terminal(), Styles::Ours);
         anstream::stderr().write_all(shown.as_bytes()).map(|()| event.len())
     }
 
@@ -190,10 +231,21 @@ mod tests {
             ("\x1b[8mhidden\x1b[0m", "[8mhidden\x1b[0m"),
             ("\x1b[38;5;0mc\x1b[", "[38;5;0mc["),
             ("\x1b[1;31mred\x1b[m", "\x1b[1;31mred\x1b[m"),
+            ("\x1b[30mblack\x1b[97mwhite\x1b[36mcyan", "[30mblack[97mwhite\x1b[36mcyan"),
             ("\x1b\x1b[1ma\u{9b}31m\rb\u{202e}", "\x1b[1ma31mb"),
         ] {
             assert_eq!(styled(text), shown, "{text:?}");
         }
+    }
+
+    #[test]
+    fn nobody_elses_styles_reach_a_terminal() {
+        let theirs = format!("{RED}error:{RED:#} knetsim has failed");
+        assert_eq!(shown(&theirs, true, Styles::None), "[1m[31merror:[0m knetsim has failed");
+        assert_eq!(plain(&theirs), shown(&theirs, true, Styles::None));
+        // Whatever goes to a file or another program stays as it is.
+        assert_eq!(shown(&theirs, false, Styles::None), theirs);
+        assert_eq!(shown(&theirs, true, Styles::Ours), theirs);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
     let ok = checks.iter().all(|check| check.state != State::Missing);
     match args.output {
         Format::Json => output::print_json(&Report { ok, checks })?,
-        Format::Table => output::print(&text(&checks, ok))?,
+        Format::Table => output::print_styled(&text(&checks, ok))?,
     }
     Ok(u8::from(!ok))
 }
@@ -58,7 +58,8 @@ fn text(checks: &[Check], ok: bool) -> String {
         }
         let (word, style) = word(check.state);
         let _ = writeln!(text, "  {style}{word:<7}{style:#}  {:<width$}  {}", check.name, check.purpose);
-        if let (Some(remedy), seen) = (&check.remedy, check.seen.as_deref().unwrap_or_default()) {
+        if let (Some(remedy), seen) = (&check.remedy, output::plain(check.seen.as_deref().unwrap_or_default())) {
+            let remedy = output::plain(remedy);
             let _ = writeln!(text, "           {seen}\n           -> {remedy}");
         }
     }

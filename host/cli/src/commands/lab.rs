@@ -122,7 +122,7 @@ fn test(chapter: &str, tasks: &[String], format: Format, junit: Option<&Path>) -
     let mut printed = Ok(());
     let report = Trial::new(bytes)?.run(tasks, |tried| {
         if format == Format::Table && printed.is_ok() {
-            printed = output::print(&trial::task_lines(tried));
+            printed = output::print_styled(&trial::task_lines(tried));
         }
     })?;
     printed?;

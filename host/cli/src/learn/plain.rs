@@ -128,7 +128,7 @@ impl<'a> Plain<'a> {
 
     fn prompt(&self) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
-        write!(out, "{}> ", self.lesson.session.name)?;
+        write!(out, "{}> ", knetsim_model::untrusted::escaped(&self.lesson.session.name))?;
         out.flush()
     }
 
@@ -144,7 +144,7 @@ impl<'a> Plain<'a> {
 
     fn print_lines(&self, lines: &[Line]) -> anyhow::Result<()> {
         let lines: Vec<_> = lines.iter().map(|line| escaped(line).trim_end().to_owned()).collect();
-        self.print(&lines.join("\n"))
+        output::print_styled(&self.theme.words(&lines.join("\n")))
     }
 
     fn print(&self, text: &str) -> anyhow::Result<()> {

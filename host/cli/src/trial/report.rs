@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
 use super::{Outcome, Report, Tried};
+use crate::output;
 
 const GREEN: Style = AnsiColor::Green.on_default();
 const RED: Style = AnsiColor::Red.on_default().bold();
@@ -17,14 +18,17 @@ pub(crate) fn task_lines(tried: &Tried) -> String {
     let held = tried.steps.iter().filter(|step| matches!(step.outcome, Outcome::Held)).count();
     let (style, mark) = if tried.held() { (GREEN, '✓') } else { (RED, '✗') };
     let Tried { name, title, steps, seconds } = tried;
+    let (name, title) = (output::plain(name), output::plain(title));
     let mut text =
         format!("{style}{mark}{style:#} {name:<16} {title}: {held} of {} held, {seconds:.1} s\n", steps.len());
     for step in steps {
-        let what = &step.what;
+        let what = output::plain(&step.what);
         let _ = match &step.outcome {
             Outcome::Held => Ok(()),
-            Outcome::Failed(why) => writeln!(text, "    {RED}✗{RED:#} {what}: {}", why.replace('\n', "\n      ")),
-            Outcome::LeftOut(why) => writeln!(text, "    {YELLOW}–{YELLOW:#} {what}: left out: {why}"),
+            Outcome::Failed(why) => {
+                writeln!(text, "    {RED}✗{RED:#} {what}: {}", output::plain(why).replace('\n', "\n      "))
+            }
+            Outcome::LeftOut(why) => writeln!(text, "    {YELLOW}–{YELLOW:#} {what}: left out: {}", output::plain(why)),
         };
     }
     text
