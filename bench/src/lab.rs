@@ -42,7 +42,7 @@ async fn run(emulator: &Emulator, lab: &knetsim_lab::Lab) -> Result<f64> {
     let (stdout, mut said) = duplex(1 << 16);
     let order = RunLab { args: vec![], grants: vec!["clusters".to_owned()], limits: [].into(), cached: false };
     // Nobody reads the warnings: the lab starts no command.
-    let (warnings, _) = tokio::sync::mpsc::unbounded_channel();
+    let (warnings, _) = tokio::sync::mpsc::channel(1);
     let streams = Streams { stdin: Box::new(empty()), stdout: Box::new(stdout), stderr: Box::new(sink()), warnings };
     let status = lab.run(emulator, &order, streams).await?;
     let mut text = String::new();

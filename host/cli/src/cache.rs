@@ -5,14 +5,14 @@
 //! as it is. A file appears whole or not at all.
 
 use std::fs::{DirBuilder, File};
-use std::io::{Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 
-use crate::home;
+use crate::{home, lab_file};
 
 /// How many labs are kept; the one that was used the longest ago goes first.
 const KEPT: usize = 64;
@@ -29,7 +29,7 @@ impl Entry {
         Ok(Entry { folder: folder()?, name: key.to_owned() })
     }
 
-    /// The compiled code, where it was kept.
+    /// The compiled code, where it was kept, as a file in memory.
     pub(crate) fn open(&self) -> Option<File> {
         let file = File::open(self.folder.join(&self.name)).ok()?;
         if !file.metadata().ok()?.is_file() {
@@ -37,7 +37,9 @@ impl Entry {
         }
         // Only the order of deletion depends on it.
         let _ = file.set_modified(SystemTime::now());
-        Some(file)
+        let mut code = Vec::new();
+        (&file).read_to_end(&mut code).ok()?;
+        lab_file::in_memory(&code).ok()
     }
 
     /// Keeps compiled code, from the beginning of `code`.

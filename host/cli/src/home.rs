@@ -46,9 +46,13 @@ pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
 pub(crate) fn put_aside(path: &Path) -> io::Result<PathBuf> {
     for number in 1_u32.. {
         let aside = path.with_added_extension(number.to_string());
-        if aside.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            std::fs::rename(path, &aside)?;
-            return Ok(aside);
+        match aside.symlink_metadata() {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                std::fs::rename(path, &aside)?;
+                return Ok(aside);
+            }
+            Err(error) => return Err(error),
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
@@ -68,5 +72,14 @@ mod tests {
         }
         assert_eq!(std::fs::read_to_string(folder.path().join("progress.json.1")).unwrap(), "one");
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn where_no_name_can_be_looked_up_it_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["x".repeat(255), "a file/progress.json".to_owned()] {
+            std::fs::write(folder.path().join("a file"), "").unwrap();
+            assert_ne!(put_aside(&folder.path().join(name)).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        }
     }
 }

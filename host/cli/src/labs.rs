@@ -18,6 +18,8 @@ use tokio::sync::{OnceCell, mpsc};
 use crate::control::server::Answers;
 use crate::lab_file;
 
+/// How many warnings wait for their client; what comes beyond is in the sandbox's own log all the same.
+const WARNINGS: usize = 64;
 /// The most bytes of compiled code that are loaded.
 const MAX_COMPILED: u64 = 1 << 30;
 
@@ -40,7 +42,7 @@ impl Labs {
     ) -> Result<Reply, Failure> {
         let mut descriptors = descriptors.into_iter();
         let (bytes, kept) = files(&mut descriptors, order.cached).await?;
-        let (warnings, mut warned) = mpsc::unbounded_channel();
+        let (warnings, mut warned) = mpsc::channel(WARNINGS);
         let streams = streams(descriptors, warnings)?;
         let lab = self.prepare(bytes, kept, answers).await?;
         let mut run = std::pin::pin!(lab.run(emulator, &order, streams));
@@ -131,13 +133,14 @@ async fn files(
     tokio::task::spawn_blocking(read).await.map_err(|error| Failure::failed("read the lab", &error))?
 }
 
-/// The whole of a file of at most `most` bytes: what is none might never end.
+/// The whole of a file of at most `most` bytes. It is one in memory (memfd_create(2)): any other might be of a file system
+/// that never answers.
 fn read(file: Option<OwnedFd>, most: u64) -> Result<Vec<u8>, Failure> {
     let file = File::from(file.ok_or_else(|| Failure::invalid("a lab's descriptor is missing"))?);
     let failed = |error: std::io::Error| Failure::failed("read the lab", &error);
     let found = file.metadata().map_err(failed)?;
-    if !found.is_file() {
-        return Err(Failure::invalid("a lab's descriptor is no file's"));
+    if !found.is_file() || rustix::fs::fcntl_get_seals(&file).is_err() {
+        return Err(Failure::invalid("a lab's descriptor is not that of a file in memory"));
     }
     let mut bytes = Vec::new();
     if found.len() <= most {
@@ -149,10 +152,7 @@ fn read(file: Option<OwnedFd>, most: u64) -> Result<Vec<u8>, Failure> {
     }
 }
 
-fn streams(
-    mut descriptors: impl Iterator<Item = OwnedFd>,
-    warnings: mpsc::UnboundedSender<String>,
-) -> Result<Streams, Failure> {
+fn streams(mut descriptors: impl Iterator<Item = OwnedFd>, warnings: mpsc::Sender<String>) -> Result<Streams, Failure> {
     let mut next = || descriptors.next().ok_or_else(|| Failure::invalid("a lab's stream is missing"));
     let failed = |error: std::io::Error| Failure::failed("a lab's streams", &error);
     Ok(Streams {
@@ -165,7 +165,6 @@ fn streams(
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -180,7 +179,9 @@ mod tests {
         let fifo = File::options().read(true).write(true).open(fifo).unwrap();
         let write_only = File::create(folder.path().join("file")).unwrap();
         let open = |path: &str| OwnedFd::from(File::open(path).unwrap());
-        let others = [pipe.into(), socket.into(), fifo.into(), open("/"), open("/dev/zero"), write_only.into()];
+        // A regular file, which blocks.
+        let proc = open("/proc/self/environ");
+        let others = [pipe.into(), socket.into(), fifo.into(), open("/"), open("/dev/zero"), write_only.into(), proc];
         for other in others {
             let mut other = [other].into_iter();
             let refused = tokio::time::timeout(std::time::Duration::from_secs(5), files(&mut other, false));
@@ -189,9 +190,8 @@ mod tests {
         let lab = || OwnedFd::from(lab_file::in_memory(b"lab").unwrap());
         let read = files(&mut [lab(), lab()].into_iter(), true).await.unwrap();
         assert_eq!(read, (b"lab".to_vec(), Some(b"lab".to_vec())));
-        let mut long = tempfile::tempfile().unwrap();
+        let long = lab_file::in_memory(b"x").unwrap();
         long.set_len(package::MAX_LAB as u64 + 1).unwrap();
-        long.write_all(b"x").unwrap();
         let error = files(&mut [long.into()].into_iter(), false).await.unwrap_err();
         assert!(error.message.contains("over"), "{error}");
     }

@@ -177,3 +177,94 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::sync::mpsc;
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    fn log() -> (tempfile::TempDir, Log) {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).unwrap();
+        (folder, Log::new(&dir, "a.log".to_owned()).unwrap())
+    }
+
+    #[test]
+    fn a_log_has_so_many_writers_at_most() {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let _inside = runtime.enter();
+        let (_folder, log) = log();
+        let mut writers: Vec<_> = (0..MAX_WRITERS).map(|_| log.writer().unwrap()).collect();
+        let refused = log.writer().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::QuotaExceeded);
+        assert!(refused.to_string().contains("128 commands write to it already"), "{refused}");
+        writers.pop();
+        let start = std::time::Instant::now();
+        while log.writer().is_err() {
+            assert!(start.elapsed() < Duration::from_secs(10), "one that has ended makes no room");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_disk_that_is_waited_for_delays_no_task() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let (_folder, log) = log();
+        let mut writer = File::from({
+            let _inside = runtime.enter();
+            log.writer().unwrap()
+        });
+        // As while somebody writes to a disk that takes its time.
+        let slow = log.shared.state();
+        writer.write_all(b"line\n").unwrap();
+        let (tick, ticked) = mpsc::channel();
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let running = std::thread::spawn(move || {
+            runtime.block_on(async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                tick.send(()).unwrap();
+                let _ = ended.await;
+            })
+        });
+        let ticked = ticked.recv_timeout(Duration::from_secs(10));
+        drop(slow);
+        assert!(ticked.is_ok(), "the runtime's only thread waits for the disk");
+        while log.end(5) != b"line\n" {
+            std::thread::yield_now();
+        }
+        end.send(()).unwrap();
+        running.join().unwrap();
+    }
+
+    #[test]
+    fn the_pace_is_that_of_all_pipes_together() {
+        let runtime = Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+        let _inside = runtime.enter();
+        let (_folder, log) = log();
+        let (written, stop) = (&AtomicU64::new(0), &AtomicBool::new(false));
+        let began = std::time::Instant::now();
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                let mut writer = File::from(log.writer().unwrap());
+                threads.spawn(move || {
+                    let piece = vec![b'x'; 16 << 10];
+                    while !stop.load(Ordering::Relaxed) && writer.write_all(&piece).is_ok() {
+                        written.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_millis(500));
+            stop.store(true, Ordering::Relaxed);
+        });
+        let most = began.elapsed().as_secs_f64() * PACE as f64 * 1.25 + (8 * CHUNK) as f64;
+        let written = written.load(Ordering::Relaxed);
+        assert!((written as f64) < most, "{written} bytes, {most} at most");
+    }
+}

@@ -36,15 +36,16 @@ impl Emulator {
             self.say(Event::Warning { message: note.clone() });
         }
         // Before anything goes, nothing new may be sent there.
-        let stopped = self.stop_ingresses(&plan).await.and(self.stop_sites(&plan).await);
+        let stopped = Failure::all([self.stop_ingresses(&plan).await, self.stop_sites(&plan).await]);
         self.remove_services(&plan);
         let goes = !plan.delete_services.is_empty() || !plan.delete_containers.is_empty();
         let told = if goes { self.program_services(&plan.delete_containers).await } else { Ok(()) };
-        let told = told.and(self.tell_routers(&plan.delete_containers).await);
+        let told = Failure::all([told, self.tell_routers(&plan.delete_containers).await]);
         for (cluster, name) in &plan.delete_services {
             self.deleted("service", &format!("{cluster}.{name}"));
         }
-        stopped.and(told).and(self.delete(&plan).await)?;
+        let deleted = self.delete(&plan).await;
+        Failure::all([stopped, told, deleted])?;
         let underlay_before = plan.underlay.map(|underlay| std::mem::replace(&mut self.state().underlay, underlay));
         let other_nodes = !plan.nodes.is_empty() || !plan.delete_nodes.is_empty();
         let mut made = self.make(&plan).await;

@@ -138,6 +138,11 @@ impl Default for Captures {
 }
 
 impl Captures {
+    /// Remembers one that runs, and forgets those that have ended meanwhile.
+    fn remember(&self, capture: &Arc<Shared>) {
+        remember(&mut lock(&self.running), capture);
+    }
+
     /// Ends those in a namespace that shall go.
     pub(crate) fn end_in(&self, namespace: &NetNs) {
         lock(&self.running).retain(|capture| match capture.upgrade() {
@@ -171,7 +176,7 @@ impl Emulator {
         let kept = Kept { socket: Some(socket.clone()), packets: VecDeque::new(), passed: 0, dropped: 0 };
         let (kept, progress) = (Mutex::new(kept), watch::Sender::default());
         let shared = Arc::new(Shared { spec, namespace: namespace.inode(), history, named, kept, progress });
-        lock(&self.inner.captures.running).push(Arc::downgrade(&shared));
+        self.inner.captures.remember(&shared);
         let task = tokio::spawn(follow(shared.clone(), socket)).abort_handle();
         Ok(Capture(Arc::new(Running { shared, task, _slot: slot })))
     }
@@ -327,4 +332,25 @@ async fn follow(shared: Arc<Shared>, socket: Arc<PacketSocket>) {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing between lock and unlock leaves it half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Adds one, and drops those that are gone.
+fn remember<T>(list: &mut Vec<Weak<T>>, one: &Arc<T>) {
+    list.retain(|other| other.strong_count() > 0);
+    list.push(Arc::downgrade(one));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_ended_is_forgotten() {
+        let (mut list, lasting) = (Vec::new(), Arc::new(()));
+        remember(&mut list, &lasting);
+        for _ in 0..1000 {
+            remember(&mut list, &Arc::new(()));
+        }
+        assert_eq!((list.len(), list[0].strong_count()), (2, 1));
+    }
 }

@@ -10,6 +10,7 @@
 //! | its command | [`knetsim_sandbox::Sandbox::spawn`] | `ip netns exec c1 CMD` |
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use knetsim_cni::{Attachment, container_id};
 use knetsim_kernel::netns::NetNs;
 use knetsim_model::{Code, ContainerRef, Failure, NodeName, Target};
 use knetsim_sandbox::Profile;
+use tokio::task::spawn_blocking;
 
 use crate::Emulator;
 use crate::exec::ExecSpec;
@@ -36,7 +38,7 @@ impl Emulator {
             let half = self.state().containers.remove(&plan.key);
             // The first failure is the one to tell.
             let _ = self.empty(&reference, &node, &namespace).await;
-            let _ = half.map_or(Ok(()), |half| half.log.remove());
+            let _ = spawn_blocking(move || half.map_or(Ok(()), |half| half.log.remove())).await;
             return Err(failure);
         }
         self.created("container", &reference.to_string());
@@ -71,12 +73,16 @@ impl Emulator {
         let (cluster, name) = key;
         let container = removed.ok_or_else(|| Failure::not_found(format!("there is no container {cluster}.{name}")))?;
         let reference = container.plan.reference();
-        let node = self.state().node(&container.plan.worker)?;
-        let emptied = self.empty(&reference, &node, &container.namespace).await;
-        let forgotten = container.log.remove();
+        let log = container.clone();
+        let forgotten = spawn_blocking(move || log.log.remove()).await.map_err(io::Error::other).flatten();
         let forgotten = forgotten.map_err(|error| Failure::failed(format!("delete the log of {reference}"), &error));
+        let node = self.state().node(&container.plan.worker);
+        let emptied = match node {
+            Ok(node) => self.empty(&reference, &node, &container.namespace).await,
+            Err(failure) => Err(failure),
+        };
         self.deleted("container", &reference.to_string());
-        emptied.and(forgotten)
+        Failure::all([emptied, forgotten])
     }
 
     /// Takes from a namespace what [`Emulator::fill`] gave it. Can be repeated.
@@ -87,7 +93,7 @@ impl Emulator {
         let ended = self.sandbox().kill_in(namespace).await.map_err(|error| Failure::failed(doing(), &error));
         let unplugged = self.unplug(node, reference).await.map_err(|error| Failure::failed(doing(), &error));
         let unnamed = self.sandbox().detach(&node.plan.name, reference.name.as_str()).await;
-        ended.and(unplugged).and(unnamed.map_err(|error| Failure::failed(doing(), &error)))
+        Failure::all([ended, unplugged, unnamed.map_err(|error| Failure::failed(doing(), &error))])
     }
 
     /// CNI's DEL. The namespace goes as a whole, and its devices with it, at a hundredth of the price of each.

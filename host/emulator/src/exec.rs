@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use knetsim_model::{Code, Failure, Target, untrusted};
-use knetsim_sandbox::{Child, Profile, SandboxError, Spawn, Stdio};
+use knetsim_model::{Code, Failure, Target};
+use knetsim_sandbox::{Child, Profile, SandboxError, Spawn, Stdio, quoted};
 
 use crate::Emulator;
-
-/// How many letters of a command a message quotes.
-const QUOTED: usize = 60;
 
 /// A command, and what it may do.
 #[derive(Debug)]
@@ -42,7 +39,7 @@ impl Emulator {
             return Err(Failure::invalid(format!("exec in {target}: no command was given")));
         }
         let env = spec.env;
-        let label = Some(format!("`{}` in {target}", shortened(&spec.command)));
+        let label = Some(format!("{} in {target}", quoted(&spec.command)));
         let spawn = Spawn { argv: spec.command, env, cwd: None, node, netns, profile: spec.profile, stdio, label };
         self.sandbox().spawn(spawn).await.map_err(|error| failure(target, &error))
     }
@@ -54,15 +51,6 @@ impl Emulator {
     pub async fn spawn(&self, target: &Target, spec: ExecSpec) -> Result<Child, Failure> {
         let log = self.open_log(target).await?;
         self.exec(target, spec, Stdio::Log(log)).await
-    }
-}
-
-/// A command as a message quotes it.
-fn shortened(command: &[String]) -> String {
-    let words = untrusted::words(&command.join(" "));
-    match words.char_indices().nth(QUOTED) {
-        Some((end, _)) => format!("{}...", &words[..end]),
-        None => words,
     }
 }
 

@@ -240,7 +240,7 @@ impl Emulator {
         if node.is_some() {
             self.deleted(name.kind().word(), name.as_str());
         }
-        released.and(left).and(deleted)
+        Failure::all([released, left, deleted])
     }
 
     /// Tells every node all nodes' names, in `/etc/hosts`. Written in place: the file is bound into each node.

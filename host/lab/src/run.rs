@@ -7,7 +7,7 @@ use knetsim_emulator::Emulator;
 use knetsim_model::protocol::RunLab;
 use knetsim_model::{Code, Failure};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::cli::{AsyncStdinStream, AsyncStdoutStream, StdoutStream};
@@ -30,8 +30,9 @@ pub struct Streams {
     pub stdout: Box<dyn AsyncWrite + Send + Sync + Unpin>,
     /// Its messages.
     pub stderr: Box<dyn AsyncWrite + Send + Sync + Unpin>,
-    /// What the person should know who runs it: which of its commands were ended for want of memory.
-    pub warnings: UnboundedSender<String>,
+    /// What the person should know who runs it: which of its commands were ended for want of memory. Nobody waits for
+    /// room in it: what does not fit is left out.
+    pub warnings: Sender<String>,
 }
 
 impl Lab {

@@ -83,6 +83,18 @@ impl Failure {
         let advice = advice(&words).map(|advice| format!("; {advice}"));
         Failure::new(Code::Failed, words + &advice.unwrap_or_default())
     }
+
+    /// One for all of several things that were done whatever became of the others: the first one's code, and the words of
+    /// all.
+    ///
+    /// # Errors
+    /// One of them failed.
+    pub fn all(done: impl IntoIterator<Item = Result<(), Failure>>) -> Result<(), Failure> {
+        let failures: Vec<_> = done.into_iter().filter_map(Result::err).collect();
+        let Some(first) = failures.first() else { return Ok(()) };
+        let words: Vec<_> = failures.iter().map(|failure| failure.message.as_str()).collect();
+        Err(Failure::new(first.code, words.join("; ")))
+    }
 }
 
 /// What a person may do about an error whose words bear the kernel's number, as [`std::io::Error`] writes it: most
@@ -123,6 +135,17 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_failures_none_is_lost() {
+        assert_eq!(Failure::all([Ok(()), Ok(())]), Ok(()));
+        let all = Failure::all([
+            Ok(()),
+            Err(Failure::not_found("a is gone")),
+            Err(Failure::failed("b", &Failure::invalid("c"))),
+        ]);
+        assert_eq!(all, Err(Failure::not_found("a is gone; b: c")));
+    }
 
     #[test]
     fn what_to_do_is_said_once() {

@@ -33,5 +33,5 @@ pub use memory::OverMemory;
 pub use node::{Node, NodeSpec};
 pub use options::{BindMount, Limits, Options};
 pub use sandbox::{Happened, Sandbox};
-pub use spawn::{Child, Exit, Profile, Spawn, Stdio};
+pub use spawn::{Child, Exit, Profile, Spawn, Stdio, quoted};
 pub use state::StateFolder;

@@ -408,7 +408,7 @@ impl Sandbox {
         };
         let terminals = usize::from(matches!(streams, Streams::Terminal(..)));
         let netns = spawn.netns.is_some();
-        let label = spawn.label.unwrap_or_else(|| format!("`{}`", spawn.argv.join(" ")));
+        let label = spawn.label.unwrap_or_else(|| crate::quoted(&spawn.argv));
         let request = Request::Spawn(SpawnRequest {
             argv: spawn.argv,
             env: spawn.env,

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use knetsim_kernel::NetNs;
-use knetsim_model::NodeName;
+use knetsim_model::{NodeName, untrusted};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -55,8 +55,20 @@ pub struct Spawn {
     pub profile: Profile,
     /// Its standard streams.
     pub stdio: Stdio,
-    /// What messages call it, such as ``"`sleep 5` in C0w1.c1"``; none for its program and arguments.
+    /// What messages call it, such as ``"`sleep 5` in C0w1.c1"``; none for its program and arguments, [`quoted`].
     pub label: Option<String>,
+}
+
+/// How many characters of a command are quoted.
+const QUOTED: usize = 60;
+
+/// A command as a message quotes it: in backticks, its beginning, what is not plain escaped.
+pub fn quoted(argv: &[String]) -> String {
+    let words = untrusted::words(&argv.join(" "));
+    match words.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("`{}...`", &words[..end]),
+        None => format!("`{words}`"),
+    }
 }
 
 /// How a process ended.
@@ -154,5 +166,18 @@ impl Child {
     /// The signal is no signal, or the node side has ended.
     pub async fn signal(&self, signal: i32) -> Result<()> {
         self.inner.signal(self.id, signal).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_quoted_escaped_and_cut() {
+        let quoted = |words: &[&str]| quoted(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert_eq!(quoted(&["ls", "-l"]), "`ls -l`");
+        assert_eq!(quoted(&["echo", "\u{1b}[2J\n"]), "`echo \\u{1b}[2J\\n`");
+        assert_eq!(quoted(&[&"x".repeat(1 << 20)]), format!("`{}...`", "x".repeat(60)));
     }
 }

@@ -12,7 +12,7 @@ use knetsim_sandbox::{Child, OverMemory, Profile, Stdio};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 use wasmtime::component::Resource;
 
 use super::observe::last_of_log;
@@ -86,9 +86,9 @@ impl State {
 }
 
 /// Tells which of a command's processes were ended for want of memory, until it has ended.
-async fn warn(child: Arc<Child>, warnings: UnboundedSender<String>) {
+async fn warn(child: Arc<Child>, warnings: Sender<String>) {
     // Nobody listening is nothing to report.
-    let tell = |over: &[OverMemory]| over.iter().for_each(|over| drop(warnings.send(over.to_string())));
+    let tell = |over: &[OverMemory]| over.iter().for_each(|over| drop(warnings.try_send(over.to_string())));
     let mut told = 0;
     loop {
         tokio::select! {

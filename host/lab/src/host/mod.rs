@@ -31,7 +31,7 @@ use knetsim_emulator::Emulator;
 use knetsim_model::names::NodeKind;
 use knetsim_model::{ClusterName, Code, ContainerName, Failure, IngressRef, NodeName, Operation, Owner, ServiceRef};
 use tokio::sync::Semaphore;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -122,7 +122,7 @@ pub(crate) struct State {
     made: Made,
     processes: Arc<Semaphore>,
     /// Where it is told which of the lab's commands were ended for want of memory.
-    warnings: Option<UnboundedSender<String>>,
+    warnings: Option<Sender<String>>,
     remembered: Option<Arc<Remembered>>,
     table: ResourceTable,
     handles: usize,
@@ -150,7 +150,7 @@ impl State {
     }
 
     /// Somebody reads the warnings.
-    pub(crate) fn warning(self, warnings: UnboundedSender<String>) -> Self {
+    pub(crate) fn warning(self, warnings: Sender<String>) -> Self {
         State { warnings: Some(warnings), ..self }
     }
 

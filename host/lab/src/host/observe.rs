@@ -207,7 +207,9 @@ mod tests {
             OwnedFd::from(file)
         };
         let some = LOG_END as usize;
-        for (lengths, ends) in [([9, 5, 3], [9, 5, 3]), ([9, some, 3], [0, some - 3, 3]), ([9, 5, some + 1], [0, 0, some])] {
+        for (lengths, ends) in
+            [([9, 5, 3], [9, 5, 3]), ([9, some, 3], [0, some - 3, 3]), ([9, 5, some + 1], [0, 0, some])]
+        {
             let parts = lengths.iter().zip(b"abc").map(|(length, byte)| part(*byte, *length)).collect();
             let wanted = ends.iter().zip(b"abc").flat_map(|(length, byte)| vec![*byte; *length]).collect::<Vec<_>>();
             assert!(read_end(parts).unwrap() == wanted, "{lengths:?}");

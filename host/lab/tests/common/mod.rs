@@ -121,7 +121,7 @@ impl Bench {
 
     pub async fn run_lab(&self, lab: &Lab, order: Order<'_>) -> Ran {
         let (stdout, stderr) = (Written::default(), Written::default());
-        let (warnings, mut warned) = tokio::sync::mpsc::unbounded_channel();
+        let (warnings, mut warned) = tokio::sync::mpsc::channel(64);
         let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         let limits: BTreeMap<_, _> = order.limits.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
         let run = RunLab { args: owned(order.args), grants: owned(order.grants), limits, cached: false };
