@@ -38,11 +38,12 @@ build: ## target/release/knetsim, and the chapters, which it finds beside it
 	@scripts/setup.sh build labs
 	cargo build --release --locked --package knetsim
 	@scripts/wasm-target.sh >/dev/null
-	target/release/knetsim lab build labs/c1
-	target/release/knetsim lab build labs/c2
-	target/release/knetsim lab build labs/c3
-	target/release/knetsim lab build labs/c4
-	target/release/knetsim lab build labs/c5
+	mkdir -p target/chapters
+	target/release/knetsim lab build labs/c1 --file target/chapters/c1.wasm
+	target/release/knetsim lab build labs/c2 --file target/chapters/c2.wasm
+	target/release/knetsim lab build labs/c3 --file target/chapters/c3.wasm
+	target/release/knetsim lab build labs/c4 --file target/chapters/c4.wasm
+	target/release/knetsim lab build labs/c5 --file target/chapters/c5.wasm
 
 image: ## the Docker image `knetsim`, with C1 run in it (IMAGE="OPTION OF docker build ...")
 	@scripts/setup.sh image

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use knetsim_lab::{Host, package};
+use knetsim_lab::Host;
 use knetsim_model::Failure;
 use knetsim_model::chapter::Outline;
 use knetsim_model::protocol::{LoadChapter, Reply, Request};
@@ -30,17 +30,17 @@ pub(crate) struct Found {
     pub(crate) shipped: bool,
 }
 
+/// The course's chapters. Whatever else lies beside them is somebody's file.
+const COURSE: [&str; 5] = ["c1", "c2", "c3", "c4", "c5"];
+
 /// Finds a chapter by its name, or by its file's.
 pub(crate) fn find(chapter: &str) -> anyhow::Result<Found> {
     if chapter.contains('/') || chapter.ends_with(".wasm") {
-        let path = Path::new(chapter);
-        let (bytes, manifest) = lab_file::open(path, Kind::Chapter)?;
-        let name = manifest.map(|manifest| manifest.name).unwrap_or_default();
-        return Ok(Found { key: key(path, name, &bytes), bytes, shipped: false });
+        return open(Path::new(chapter), false);
     }
     let shipped = shipped();
-    let Some((name, path)) = shipped.iter().find(|(name, _)| name.eq_ignore_ascii_case(chapter)) else {
-        let names: Vec<_> = shipped.iter().map(|(name, _)| name.as_str()).collect();
+    let Some((_, path)) = shipped.iter().find(|(name, _)| name.eq_ignore_ascii_case(chapter)) else {
+        let names: Vec<_> = shipped.iter().map(|(name, _)| *name).collect();
         let mut message = format!("there is no chapter `{chapter}`: ");
         message += &if names.is_empty() { NONE.to_owned() } else { names.join(", ") };
         if Path::new(chapter).exists() {
@@ -48,65 +48,62 @@ pub(crate) fn find(chapter: &str) -> anyhow::Result<Found> {
         }
         return Err(Failure::not_found(message).into());
     };
-    let key = Key { origin: Origin::shipped(), name: name.clone() };
-    Ok(Found { key, bytes: lab_file::open(path, Kind::Chapter)?.0, shipped: true })
+    open(path, true)
 }
 
-/// Which chapter a file is: one that comes with knetsim is the same by its path.
-fn key(path: &Path, name: String, bytes: &[u8]) -> Key {
+/// Reads a chapter. One that comes with knetsim is that by its path and the name in its manifest; whoever names its file
+/// is asked all the same.
+fn open(path: &Path, by_name: bool) -> anyhow::Result<Found> {
+    let (bytes, manifest) = lab_file::open(path, Kind::Chapter)?;
+    let name = manifest.map(|manifest| manifest.name).unwrap_or_default();
     let given = path.canonicalize().ok();
     let is_given = |shipped: &Path| given.is_some() && shipped.canonicalize().ok() == given;
-    match shipped().into_iter().find(|(_, shipped)| is_given(shipped)) {
-        Some((name, _)) => Key { origin: Origin::shipped(), name },
-        None => Key { origin: Origin::file(path, bytes), name },
-    }
+    let ours = shipped().iter().any(|(course, shipped)| *course == name && is_given(shipped));
+    let origin = if ours { Origin::shipped() } else { Origin::file(path, &bytes) };
+    Ok(Found { key: Key { origin, name }, bytes, shipped: ours && by_name })
 }
 
-/// What the chapters that come with knetsim say of themselves, by name. No sandbox is needed.
+/// What the chapters that come with knetsim say of themselves, by name; none where none is built. No sandbox is needed.
 pub(crate) fn outlines() -> anyhow::Result<Vec<(String, Outline)>> {
     let (host, runtime) = (Host::new().map_err(Failure::from)?, sandboxes::runtime()?);
     let mut outlines = Vec::new();
     for (name, path) in shipped() {
-        let outline = || -> anyhow::Result<Option<Outline>> {
-            let bytes = lab_file::read(&path)?;
-            // A script lies beside the chapters where they were built.
-            if !package::inspect(&bytes).map_err(Failure::from)?.is_chapter() {
-                return Ok(None);
-            }
+        let outline = || -> anyhow::Result<Outline> {
+            let (bytes, manifest) = lab_file::open(&path, Kind::Chapter)?;
+            let own = manifest.map(|manifest| manifest.name).unwrap_or_default();
+            anyhow::ensure!(own == name, "it calls itself `{own}`, so it is not the course's chapter of that name");
             let lab = host.compile(&bytes).map_err(Failure::from)?;
-            Ok(Some(runtime.block_on(lab.outline())?))
+            Ok(runtime.block_on(lab.outline())?)
         };
         match outline() {
-            Ok(outline) => outlines.extend(outline.map(|outline| (name, outline))),
+            Ok(outline) => outlines.push((name.to_owned(), outline)),
             Err(error) => output::warning(&format!("{}: {error:#}", path.display())),
         }
-    }
-    if outlines.is_empty() {
-        return Err(Failure::not_found(NONE).into());
     }
     Ok(outlines)
 }
 
-/// The chapters that come with knetsim, by name, and their files: where this program was installed, else where it was
-/// built.
-pub(crate) fn shipped() -> Vec<(String, PathBuf)> {
-    let program = std::env::current_exe().ok();
-    let folder = program.as_deref().and_then(Path::parent);
-    let folders = folder.map(|folder| [folder.join("../share/knetsim/chapters"), folder.join("../labs")]);
-    let chapters = folders.into_iter().flatten().map(|folder| chapters_in(&folder));
-    let mut chapters = chapters.into_iter().find(|chapters: &Vec<_>| !chapters.is_empty()).unwrap_or_default();
-    chapters.sort();
-    chapters
+/// What to do where no chapter is found.
+pub(crate) fn none() -> Failure {
+    Failure::not_found(NONE)
 }
 
-fn chapters_in(folder: &Path) -> Vec<(String, PathBuf)> {
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let chapter = |path: PathBuf| {
-        let name = path.file_name()?.to_str()?.strip_suffix(".wasm")?.to_owned();
-        Some((name, path))
-    };
-    files.filter_map(chapter).collect()
+/// The chapters that come with knetsim, by name, and their files: where this program was installed, else where
+/// `make build` puts them. `knetsim lab build` puts nothing there unless it is told the place: what it builds lies in
+/// `labs` of the same target folder, whoever its author is.
+pub(crate) fn shipped() -> Vec<(&'static str, PathBuf)> {
+    let program = std::env::current_exe().ok();
+    let folder = program.as_deref().and_then(Path::parent);
+    let folders = folder.map(|folder| [folder.join("../share/knetsim/chapters"), folder.join("../chapters")]);
+    let chapters = folders.into_iter().flatten().map(|folder| chapters_in(&folder));
+    chapters.into_iter().find(|chapters: &Vec<_>| !chapters.is_empty()).unwrap_or_default()
 }
+
+fn chapters_in(folder: &Path) -> Vec<(&'static str, PathBuf)> {
+    let files = COURSE.map(|name| (name, folder.join(format!("{name}.wasm"))));
+    files.into_iter().filter(|(_, path)| path.exists()).collect()
+}
+
 /// Loads a chapter; compiled code comes from the cache and goes there.
 pub(crate) async fn load(client: &mut Client, bytes: &[u8], order: LoadChapter) -> anyhow::Result<Outline> {
     let lab = lab_file::in_memory(bytes).context("making a file in memory")?;

@@ -5,7 +5,7 @@
 mod common;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -27,6 +27,16 @@ fn build(folder: &str) -> String {
 fn progress(home: &Home) -> Value {
     let file = home.0.path().join("data/knetsim/progress.json");
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
+/// Where a chapter's file comes from, as progress is kept by it.
+fn origin(file: &str) -> String {
+    format!("file:{}", Path::new(file).canonicalize().unwrap().display())
+}
+
+/// What came of the tasks of the tests' chapter.
+fn tasks(home: &Home) -> Value {
+    progress(home)["chapters"][origin(&LESSON)]["lesson"]["tasks"].take()
 }
 
 /// Types lines to `learn --plain`, and gives what it said.
@@ -102,7 +112,7 @@ fn a_chapter_from_its_beginning_to_its_end() {
 
     assert_eq!(home.must(&["ls", "-o", "name"]), "", "a sandbox is left");
     let solved = json!({"make": "solved", "loopback": "solved", "inode": "solved"});
-    assert_eq!(progress(&home)["chapters"]["knetsim"]["lesson"]["tasks"], solved);
+    assert_eq!(tasks(&home), solved);
 }
 
 #[test]
@@ -129,7 +139,7 @@ fn a_reset_makes_a_new_sandbox_and_keeps_what_is_solved() {
     learner.sees("A new sandbox?");
     learner.press("a");
     learner.sees("box has no namespace mine yet");
-    assert_eq!(progress(&home)["chapters"]["knetsim"]["lesson"]["tasks"], json!({}));
+    assert_eq!(tasks(&home), json!({}));
     learner.press("q");
     assert_eq!(learner.ended(), Some(0));
 }
@@ -160,7 +170,7 @@ fn coming_back_to_linked_clusters_links_them() {
     let data = home.0.path().join("data/knetsim");
     std::fs::create_dir_all(&data).unwrap();
     let tasks = json!({"link": "solved", "port": "solved", "expose": "solved", "other-way": "solved"});
-    let kept = json!({"version": 1, "chapters": {"c5": {"section": 3, "tasks": tasks}}});
+    let kept = json!({"version": 2, "chapters": {origin(&file): {"c5": {"section": 3, "tasks": tasks}}}});
     std::fs::write(data.join("progress.json"), kept.to_string()).unwrap();
     let mut learner = Terminal::open(&home, &["learn", "--yes", &file]);
     learner.sees("4 of 11 tasks");
@@ -187,10 +197,7 @@ fn what_can_not_be_made_again_is_to_be_done_again() {
     ] {
         assert!(ran.out.contains(words), "{words} is not in\n{}", ran.out);
     }
-    assert_eq!(
-        progress(&home)["chapters"]["knetsim"]["lesson"]["tasks"],
-        json!({"make": "solved", "loopback": "solved"})
-    );
+    assert_eq!(tasks(&home), json!({"make": "solved", "loopback": "solved"}));
     assert!(line_by_line(&home, &["--yes"], "quit\n").out.contains("2 of 3 tasks solved"), "another one can do it");
 }
 
@@ -212,16 +219,17 @@ fn a_strangers_chapter_has_progress_of_its_own() {
     let ran = Ran::from(learn.wait_with_output().unwrap());
     assert!(ran.out.contains("(1 of 3)"), "{}\n{}", ran.out, ran.err);
 
+    let ran = line_by_line(&home, &["--yes"], "solution\nyes\nsolution\nyes\nquit\n");
+    assert!(ran.out.contains("(2 of 3)"), "{}\n{}", ran.out, ran.err);
+
     let chapters = &progress(&home)["chapters"];
-    let origin = format!("file:{}", Path::new(&file).canonicalize().unwrap().display());
+    let origin = origin(&file);
     assert_eq!(chapters[&origin]["lesson"]["tasks"], json!({"make": "solved"}));
-    assert_eq!(chapters["knetsim"]["lesson"], Value::Null);
+    assert_eq!(chapters["knetsim"], Value::Null);
+    assert_eq!(tasks(&home), json!({"make": "solved", "loopback": "solved"}));
     let listed: Value = serde_json::from_str(&home.must(&["learn", "-o", "json"])).unwrap();
-    let named = |from: &str| {
-        let of = listed.as_array().unwrap().iter().find(|row| row["name"] == "lesson" && row["from"] == from);
-        of.map(|row| row["solved"].clone())
-    };
-    assert_eq!((named("knetsim"), named(&origin)), (Some(json!(0)), Some(json!(1))));
+    let listed = listed.as_array().unwrap().iter().find(|row| row["from"] == origin);
+    assert_eq!(listed.map(|row| (&row["name"], &row["solved"])), Some((&json!("lesson"), &json!(1))));
     let table = home.must(&["learn"]);
     assert!(table.contains("Other chapters that you have begun") && table.contains(&origin), "{table}");
 }
@@ -233,11 +241,11 @@ fn progress_that_is_not_understood_is_kept_aside() {
     std::fs::create_dir_all(&data).unwrap();
     std::fs::write(data.join("progress.json"), "").unwrap();
     let listed = home.run(&["learn"]);
-    assert!(listed.status == 0 && listed.err.contains("progress.json: it is damaged"), "{}", listed.err);
+    assert!(listed.err.contains("progress.json: it is damaged"), "{}", listed.err);
     let ran = line_by_line(&home, &["--yes"], "solution\nyes\nquit\n");
     assert!(ran.status == 0 && ran.err.contains("It is kept as"), "{}", ran.err);
     assert_eq!(std::fs::read(data.join("progress.json.1")).unwrap(), b"");
-    assert_eq!(progress(&home)["chapters"]["knetsim"]["lesson"]["tasks"], json!({"make": "solved"}));
+    assert_eq!(tasks(&home), json!({"make": "solved"}));
 }
 
 #[test]
@@ -289,14 +297,99 @@ fn a_chapter_goes_on_where_the_home_is_full_or_read_only() {
     }
 }
 
-#[test]
-fn where_no_chapter_is_built_it_says_what_to_do() {
-    let home = Home::new();
-    // The same program where no chapters lie beside it.
-    let program = home.0.path().join("knetsim");
+/// The same program at another place.
+fn program_in(folder: &Path) -> PathBuf {
+    let program = folder.join("knetsim");
+    std::fs::create_dir_all(folder).unwrap();
     std::fs::hard_link(env!("CARGO_BIN_EXE_knetsim"), &program)
         .or_else(|_| std::fs::copy(env!("CARGO_BIN_EXE_knetsim"), &program).map(drop))
         .unwrap();
+    program
+}
+
+#[test]
+fn only_the_courses_own_chapters_come_with_knetsim() {
+    let home = Home::new();
+    let program = program_in(&home.0.path().join("target/debug"));
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(&program);
+        for (name, value) in home.command(&[]).get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        Ran::from(command.args(arguments).env_remove("KNETSIM_NAME").stdin(Stdio::null()).output().unwrap())
+    };
+    let place = |file: &str, at: &str| {
+        let at = home.0.path().join("target").join(at);
+        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+        std::fs::copy(file, at).unwrap();
+    };
+    // Where `lab build` leaves what it built, and another name, and another chapter's name.
+    let c1 = build("labs/c1");
+    for at in ["labs/c1.wasm", "labs/lesson.wasm"] {
+        place(&c1, at);
+    }
+    place(&LESSON, "chapters/lesson.wasm");
+    for chapter in ["c1", "lesson"] {
+        let ran = run(&["learn", chapter]);
+        assert!(ran.status == 3 && ran.err.contains("there is no chapter"), "{chapter}: {}", ran.err);
+    }
+    place(&LESSON, "chapters/c2.wasm");
+    let listed = run(&["learn", "-o", "name"]);
+    assert!(listed.status == 3 && listed.err.contains("it calls itself `lesson`"), "{}{}", listed.out, listed.err);
+    let asked = run(&["learn", "c2"]);
+    assert!(asked.status != 0 && asked.err.contains("was granted nothing"), "{}", asked.err);
+    assert_eq!(home.must(&["ls", "-o", "name"]), "");
+
+    place(&c1, "chapters/c1.wasm");
+    assert_eq!(run(&["learn", "-o", "name"]).out, "c1\n");
+    let listed: Value = serde_json::from_str(&run(&["learn", "-o", "json"]).out).unwrap();
+    let c1 = &listed[0];
+    assert_eq!((&c1["name"], &c1["from"], &c1["solved"]), (&json!("c1"), &json!("knetsim"), &json!(0)));
+    assert!(c1["tasks"].is_u64() && c1["minutes"].is_u64(), "{listed}");
+    let by_path = run(&["learn", home.0.path().join("target/chapters/c1.wasm").to_str().unwrap()]);
+    assert!(by_path.err.contains("was granted nothing"), "a file that is named is asked about: {}", by_path.err);
+}
+
+#[test]
+fn a_reset_asks_about_another_file_and_not_about_the_same() {
+    let home = Home::new();
+    let file = strangers(&home);
+    let mut learner = Terminal::open(&home, &["learn", &file]);
+    learner.sees("Grant this? [y/N]");
+    learner.press("y\r");
+    learner.sees("box has no namespace mine yet");
+    let reset = |learner: &mut Terminal| {
+        learner.press("r");
+        learner.sees("A new sandbox?");
+        learner.press("y");
+    };
+    reset(&mut learner);
+    learner.sees("box has no namespace mine yet");
+    assert_eq!(learner.text().matches("Grant this?").count(), 1, "{}", learner.text());
+    // A section of its own that says nothing: another file all the same.
+    let mut changed = std::fs::read(&file).unwrap();
+    changed.extend(b"\0\x02\x01x");
+    std::fs::write(&file, changed).unwrap();
+    reset(&mut learner);
+    learner.sees("Grant this? [y/N]");
+    learner.press("n\r");
+    assert_ne!(learner.ended(), Some(0), "{}", learner.text());
+}
+
+#[test]
+fn a_learner_sets_limits_as_a_message_advises() {
+    let home = Home::new();
+    let ran = line_by_line(&home, &["--yes", "--limit", "workers=0"], "quit\n");
+    assert!(ran.status != 0 && ran.err.contains("--limit workers="), "{}{}", ran.out, ran.err);
+    let ran = line_by_line(&home, &["--yes", "--limit", "workers=2"], "quit\n");
+    assert_eq!(ran.status, 0, "{}", ran.err);
+}
+
+#[test]
+fn where_no_chapter_is_built_it_says_what_to_do() {
+    let home = Home::new();
+    // No chapters lie beside it.
+    let program = program_in(home.0.path());
     for arguments in [&["learn"][..], &["learn", "-o", "json"], &["learn", "c1"]] {
         let ran = Ran::from(std::process::Command::new(&program).args(arguments).output().unwrap());
         assert_eq!((ran.status, ran.out.as_str()), (3, ""), "{arguments:?}");
@@ -377,7 +470,7 @@ fn line_by_line_it_is_the_same() {
     assert!(!ran.out.contains('\u{1b}'), "escape sequences in a pipe");
     let listed: Value = serde_json::from_str(&home.must(&["learn", "-o", "json"])).unwrap();
     let lesson = listed.as_array().unwrap().iter().find(|row| row["name"] == "lesson").unwrap();
-    assert_eq!((&lesson["solved"], &lesson["tasks"], &lesson["minutes"]), (&json!(1), &json!(3), &json!(10)));
+    assert_eq!((&lesson["solved"], &lesson["from"]), (&json!(1), &json!(origin(&LESSON))));
 }
 
 #[test]

@@ -40,7 +40,8 @@ pub struct Chapter {
     remembered: Arc<Remembered>,
     /// Room for the processes of all calls.
     processes: Arc<Semaphore>,
-    /// One call at a time: a check that sees half a solution finds what never was. How long all have taken until now.
+    /// One call at a time: a check that sees half a solution finds what never was. How long those have taken until now
+    /// that change something.
     spent: tokio::sync::Mutex<Duration>,
 }
 
@@ -157,7 +158,9 @@ impl Chapter {
         })
     }
 
-    /// Makes a call when those before it have ended, within `most` and within what is left of the chapter's time.
+    /// Makes a call when those before it have ended, within `most` and, where it changes something, within what is left of
+    /// the chapter's time. A check is bounded by itself, and nobody chooses how many of them are made: the learner's
+    /// program makes one after each change.
     async fn make<T>(
         &self,
         doing: &str,
@@ -168,13 +171,14 @@ impl Chapter {
         let mut spent = self.spent.lock().await;
         let seconds = |limit| Duration::from_secs(self.limits.get(limit));
         let reached = |limit| self.lab.named(self.limits.reached(limit));
-        let left = seconds(Limit::TotalSeconds).saturating_sub(*spent);
+        let counted = !matches!(phase, Phase::Check { .. });
+        let left = if counted { seconds(Limit::TotalSeconds).saturating_sub(*spent) } else { Duration::MAX };
         if left.is_zero() {
             return Err(reached(Limit::TotalSeconds));
         }
         let time = most.unwrap_or(Duration::MAX).min(seconds(Limit::CallSeconds));
         // Counted also where nobody waits for its end any more.
-        let _counting = Counting { began: Instant::now(), spent: &mut spent };
+        let _counting = counted.then(|| Counting { began: Instant::now(), spent: &mut spent });
         let instance = Call {
             lab: &self.lab,
             emulator: Some(self.emulator.clone()),

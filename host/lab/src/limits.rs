@@ -31,7 +31,7 @@ pub enum Limit {
     /// One call into it, in seconds; a script's `main` is one call.
     CallSeconds,
     /// All calls into it together, in seconds: a chapter's from when it is loaded into a sandbox, so that a reset begins
-    /// anew.
+    /// anew. Its checks are not among them.
     TotalSeconds,
     /// What it writes in one call to its standard output and error together, in KiB.
     OutputKib,

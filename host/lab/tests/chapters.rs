@@ -185,18 +185,23 @@ async fn limits_hold_over_all_calls(bench: Bench) {
         let limits = limits.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
         lab.chapter(&bench.emulator, LoadChapter { grants, limits, ..LoadChapter::default() }).await.unwrap()
     };
-    // Whose caller waits no longer counts, too.
     let chapter = limited(&[("total-seconds", 2)]).await;
-    let cancelled = tokio::time::timeout(Duration::from_millis(1200), chapter.check("endless", None)).await;
+    // Checks are made as long as a section is open: they use nothing up.
+    let cancelled = tokio::time::timeout(Duration::from_millis(2200), chapter.check("endless", None)).await;
+    assert!(cancelled.is_err());
+    assert_eq!(chapter.solve("always-green").await, Ok(None));
+    // Whose caller waits no longer counts, too.
+    let cancelled = tokio::time::timeout(Duration::from_millis(1200), chapter.solve("endless")).await;
     assert!(cancelled.is_err());
     let began = Instant::now();
-    let words = refused(chapter.check("endless", None).await, Code::Timeout);
+    let words = refused(chapter.solve("endless").await, Code::Timeout);
     assert!(words.contains("the limit of 2 seconds in all is reached"), "{words}");
     assert!(began.elapsed() < Duration::from_millis(1700), "{:?}", began.elapsed());
-    let again = refused(chapter.check("always-green", None).await, Code::Timeout);
+    let again = refused(chapter.solve("always-green").await, Code::Timeout);
     assert!(again.contains("seconds in all"), "{again}");
+    assert_eq!(chapter.check("always-green", None).await, Ok(Verdict::Passed));
     let anew = limited(&[("total-seconds", 2)]).await;
-    assert_eq!(anew.check("always-green", None).await, Ok(Verdict::Passed));
+    assert_eq!(anew.solve("always-green").await, Ok(None));
 
     let chapter = limited(&[("processes", 2)]).await;
     chapter.setup().await.unwrap();

@@ -12,11 +12,7 @@ impl Chapter for Hostile {
     fn outline() -> Outline {
         let section = Section::new("Hostile", "")
             .task(changes())
-            .task(task("endless").check(|_| {
-                loop {
-                    std::hint::black_box(());
-                }
-            }))
+            .task(task("endless").check(|_| endless()).solve(|_| endless()))
             .task(task("panics").check(|_| panic!("these words")))
             .task(task("remembers").check(|lab| lab.remember("a", 1).map(|()| Verdict::passed())).solve(remember_more))
             .task(task("recalls").check(recalls))
@@ -73,6 +69,12 @@ fn task(name: &str) -> Task {
 fn lo_is_down(lab: &Lab) -> Result<Verdict> {
     let down = lab.place("box").observe()?.link("lo")?.is_some_and(|lo| !lo.up);
     Ok(Verdict::passed().require(down, "lo is up"))
+}
+
+fn endless<T>() -> Result<T> {
+    loop {
+        std::hint::black_box(());
+    }
 }
 
 /// What each attempt to change something came to.

@@ -1,18 +1,19 @@
 //! `knetsim learn [CHAPTER]`.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt as _;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use knetsim_lab::Grant;
+use knetsim_lab::{Grant, Limit};
 use knetsim_model::untrusted;
 use serde::Serialize;
 
 use crate::chapters;
-use crate::consent::Said;
+use crate::consent::{Agreed, Said};
 use crate::learn::progress::{All, Key, Origin, Store};
-use crate::learn::{self, End, Order, session};
+use crate::learn::{self, Order, session};
 use crate::{output, terminal};
 
 const EXAMPLES: &str = "\
@@ -46,6 +47,12 @@ pub(crate) struct Args {
     /// Do not grant this, though it asks for it
     #[arg(long, value_name = "GRANT")]
     deny: Vec<Grant>,
+    /// Another limit than its own
+    #[arg(long = "limit", value_name = "LIMIT=NUMBER", value_parser = super::run::limit)]
+    limits: Vec<(Limit, u64)>,
+    /// What was granted before a reset
+    #[arg(long, hide = true, value_name = "DIGEST:GRANTS")]
+    granted: Option<Agreed>,
     /// How to print the list of chapters
     #[arg(short, long, value_enum, default_value = "table", conflicts_with = "chapter")]
     output: Format,
@@ -66,22 +73,34 @@ pub(crate) fn run(name: Option<&str>, args: Args) -> anyhow::Result<u8> {
     let Some(chapter) = &args.chapter else { return list(args.output) };
     let plain = args.plain || !terminal::is_interactive() || std::env::var("TERM").is_ok_and(|kind| kind == "dumb");
     let said = Said { allow: &args.allow, deny: &args.deny, yes: args.yes };
-    match learn::open(&Order { name, chapter, said, plain })? {
-        End::Quit => Ok(0),
-        End::Reset => again(args.yes),
+    let limits = args.limits.iter().map(|(limit, value)| (limit.to_string(), *value)).collect();
+    let order = Order { name, chapter, said, agreed: args.granted.as_ref(), limits: &limits, plain };
+    match learn::open(&order)? {
+        None => Ok(0),
+        Some(agreed) => again(&agreed),
     }
 }
 
 /// Starts this program anew: a sandbox is launched while the process has one thread and has not used the runtime yet.
-fn again(agreed: bool) -> anyhow::Result<u8> {
+/// What was granted before is granted now, and no more.
+fn again(agreed: &Agreed) -> anyhow::Result<u8> {
     let mut arguments = std::env::args_os();
     let mut command = std::process::Command::new("/proc/self/exe");
-    command.arg0(arguments.next().unwrap_or_else(|| "knetsim".into())).args(arguments);
-    if !agreed {
-        // What was granted before is granted now.
-        command.arg("--yes");
-    }
+    command.arg0(arguments.next().unwrap_or_else(|| "knetsim".into())).args(anew(arguments.collect(), agreed));
     Err(command.exec()).context("starting anew")
+}
+
+/// The same arguments, with what was granted in place of what was granted at an earlier reset.
+fn anew(mut arguments: Vec<OsString>, agreed: &Agreed) -> Vec<OsString> {
+    let granted = |argument: &OsString| argument.as_encoded_bytes().starts_with(b"--granted=");
+    let options = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
+    arguments.insert(options, format!("--granted={agreed}").into());
+    let mut at = 0;
+    arguments.retain(|argument| {
+        at += 1;
+        at > options || !granted(argument)
+    });
+    arguments
 }
 
 /// A chapter that comes with knetsim, or one of a file that its learner has begun: what only its outline says is left
@@ -105,7 +124,14 @@ fn list(format: Format) -> anyhow::Result<u8> {
         All::default()
     });
     let mut rows = Vec::new();
-    for (name, outline) in chapters::outlines()? {
+    let outlines = chapters::outlines()?;
+    if outlines.is_empty() {
+        match all.others().next() {
+            None => return Err(chapters::none().into()),
+            Some(_) => output::warning(&chapters::none().message),
+        }
+    }
+    for (name, outline) in outlines {
         let key = Key { origin: Origin::shipped(), name };
         let (solved, tasks) = session::count(&outline, &all.of(&key));
         let (title, minutes) = (Some(outline.title), Some(outline.minutes));
@@ -137,15 +163,29 @@ fn table(rows: &[Row]) -> String {
     let cells = |row: &Row| {
         let solved = format!("{} of {}", row.solved, row.tasks.unwrap_or_default());
         let (title, minutes) = (row.title.as_deref().unwrap_or_default(), row.minutes.unwrap_or_default());
-        vec![untrusted::escaped(&row.name), untrusted::words(title), minutes.to_string(), solved]
+        vec![row.name.clone(), untrusted::words(title), minutes.to_string(), solved]
     };
     output::table(&["CHAPTER", "TITLE", "MINUTES", "SOLVED"], rows.iter().map(cells).collect())
 }
 
 fn others_table(rows: &[Row]) -> String {
-    let cells = |row: &Row| {
-        let from = untrusted::escaped(&row.from.to_string());
-        vec![untrusted::escaped(&row.name), row.solved.to_string(), from]
-    };
+    let cells = |row: &Row| vec![row.name.clone(), row.solved.to_string(), row.from.to_string()];
     output::table(&["CHAPTER", "SOLVED", "FROM"], rows.iter().map(cells).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_passes_on_what_was_granted_and_no_more() {
+        let agreed = |grants: &[Grant]| Agreed::new(b"lab", grants.iter().copied().collect());
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let first = anew(words("learn --allow observe x.wasm"), &agreed(&[Grant::Observe]));
+        let granted = format!("--granted={}", agreed(&[Grant::Observe]));
+        assert_eq!(first, words(&format!("learn --allow observe x.wasm {granted}")));
+        assert_eq!(anew(first.clone(), &agreed(&[Grant::Observe])), first, "the earlier one is replaced");
+        let behind = anew(words("learn -- --granted=x"), &agreed(&[Grant::Observe]));
+        assert_eq!(behind, words(&format!("learn {granted} -- --granted=x")));
+    }
 }

@@ -93,7 +93,7 @@ async fn run_in(mut client: Client, bytes: Vec<u8>, order: RunLab) -> anyhow::Re
     relay::run(&mut client, request, &before, true, keep).await
 }
 
-fn limit(text: &str) -> Result<(Limit, u64), String> {
+pub(super) fn limit(text: &str) -> Result<(Limit, u64), String> {
     let (name, number) = text.split_once('=').ok_or("write LIMIT=NUMBER")?;
     let limit = name.parse::<Limit>().map_err(|error| error.to_string())?;
     Ok((limit, number.parse().map_err(|_| format!("`{number}` is no number"))?))

@@ -29,6 +29,8 @@ pub(crate) struct Lesson {
     round: VecDeque<String>,
     /// What the next round is about.
     again: Option<Scope>,
+    /// Why a task could not be checked, where that was said: the same is said once.
+    failed: HashMap<String, String>,
 }
 
 /// What was asked and is not answered yet.
@@ -68,7 +70,8 @@ impl Lesson {
     ) -> anyhow::Result<Lesson> {
         let id = client.send(Request::Changes, &[]).await?;
         let calls = HashMap::from([(id, Call::Changes)]);
-        Ok(Lesson { session, client, keeper, unsaid: None, own, calls, round: VecDeque::new(), again: None })
+        let (round, failed) = (VecDeque::new(), HashMap::new());
+        Ok(Lesson { session, client, keeper, unsaid: None, own, calls, round, again: None, failed })
     }
 
     /// What the supervisor says next. Nothing is lost where the future is dropped.
@@ -96,8 +99,13 @@ impl Lesson {
         self.calls.values().any(|call| !matches!(call, Call::Changes))
     }
 
-    /// Checks tasks: now, or when the round that is under way has ended.
+    /// Checks tasks, as a learner asks for it: now, or when the round that is under way has ended.
     pub(crate) async fn check(&mut self, scope: Scope) -> Result<(), WireError> {
+        self.failed.clear();
+        self.look(scope).await
+    }
+
+    async fn look(&mut self, scope: Scope) -> Result<(), WireError> {
         if self.again != Some(Scope::Chapter) {
             self.again = Some(scope);
         }
@@ -144,7 +152,7 @@ impl Lesson {
         let call = if last { self.calls.remove(&answer.id) } else { None };
         let news = match (call, answer.reply) {
             (None, Reply::Changed) => {
-                self.check(Scope::Section).await?;
+                self.look(Scope::Section).await?;
                 None
             }
             (Some(Call::Check(task)), reply) => self.checked(&task, reply).await?,
@@ -154,7 +162,7 @@ impl Lesson {
             (Some(Call::Solve(task)), Reply::Solved { answer }) => {
                 self.session.reveal(&task, answer);
                 self.ask(Request::State, Call::State).await?;
-                self.check(Scope::Section).await?;
+                self.look(Scope::Section).await?;
                 Some(News::Shown(task))
             }
             (Some(Call::State), Reply::State { state }) => {
@@ -172,8 +180,11 @@ impl Lesson {
 
     async fn checked(&mut self, task: &str, reply: Reply) -> anyhow::Result<Option<News>> {
         let news = match reply {
-            Reply::Verdict { verdict } => self.judge(task, verdict).await?,
-            Reply::Failed(failure) => Some(News::Failed(format!("{task} could not be checked: {failure}"))),
+            Reply::Verdict { verdict } => {
+                self.failed.remove(task);
+                self.judge(task, verdict).await?
+            }
+            Reply::Failed(failure) => failed_anew(&mut self.failed, task, failure.to_string()),
             other => return Err(WireError::Unexpected(Box::new(other)).into()),
         };
         self.go_on().await?;
@@ -186,7 +197,7 @@ impl Lesson {
             return Ok(None);
         }
         // Others may wait for this one.
-        self.check(Scope::Section).await?;
+        self.look(Scope::Section).await?;
         let title = self.session.outline.task(task).map(|task| task.title.clone());
         Ok(Some(News::Solved(title.unwrap_or_default())))
     }
@@ -219,9 +230,28 @@ impl Lesson {
     }
 }
 
+/// Says why a task could not be checked, where that was not said before: a check is made every few seconds.
+fn failed_anew(failed: &mut HashMap<String, String>, task: &str, why: String) -> Option<News> {
+    let before = failed.insert(task.to_owned(), why.clone());
+    (before.as_ref() != Some(&why)).then(|| News::Failed(format!("{task} could not be checked: {why}")))
+}
+
 /// Where a shell can be opened: workers, containers, other nodes, and where all of them can be seen.
 fn targets(inventory: &Inventory) -> Vec<String> {
     let nodes = inventory.nodes.iter().map(|node| node.name.to_string());
     let containers = inventory.containers.iter().map(|c| format!("{}.{}", c.worker, c.name));
     nodes.chain(containers).chain([BASE.to_owned()]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_that_fails_alike_is_told_once() {
+        let mut failed = HashMap::new();
+        let mut fails = |task, why: &str| failed_anew(&mut failed, task, why.to_owned()).is_some();
+        let news = [fails("a", "why"), fails("a", "why"), fails("b", "why"), fails("a", "other"), fails("a", "other")];
+        assert_eq!(news, [true, false, true, true, false]);
+    }
 }

@@ -27,8 +27,10 @@ mod theme;
 mod tty;
 mod view;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use anyhow::Context;
-use knetsim_lab::package;
+use knetsim_lab::{Grant, package};
 use knetsim_model::protocol::{LoadChapter, Request};
 use knetsim_model::{Code, Failure, untrusted};
 use knetsim_sandbox::{Options, StateFolder};
@@ -39,7 +41,7 @@ use self::plain::Plain;
 use self::progress::{Keeper, Store};
 use self::session::Session;
 use crate::chapters::{self, Found};
-use crate::consent::{self, Said};
+use crate::consent::{self, Agreed, Said};
 use crate::control::client::Client;
 use crate::fresh::{Fresh, Interrupted};
 use crate::interrupts::Interrupts;
@@ -54,6 +56,10 @@ pub(crate) struct Order<'a> {
     pub(crate) chapter: &'a str,
     /// What is granted to it.
     pub(crate) said: Said<'a>,
+    /// What was granted to it before a reset.
+    pub(crate) agreed: Option<&'a Agreed>,
+    /// Other limits than its own.
+    pub(crate) limits: &'a BTreeMap<String, u64>,
     /// Line by line.
     pub(crate) plain: bool,
 }
@@ -66,36 +72,45 @@ pub(crate) enum End {
     Reset,
 }
 
-/// Opens a chapter and lets a learner work through it.
-pub(crate) fn open(order: &Order<'_>) -> anyhow::Result<End> {
+/// Opens a chapter and lets a learner work through it. For a new sandbox, what was granted is given back.
+pub(crate) fn open(order: &Order<'_>) -> anyhow::Result<Option<Agreed>> {
     let chapter = chapters::find(order.chapter)?;
-    let grants = granted(&chapter, &order.said)?;
+    let agreed = Agreed::new(&chapter.bytes, granted(&chapter, order)?);
+    let end = open_with(order, &chapter, agreed.grants())?;
+    Ok((end == End::Reset).then_some(agreed))
+}
+
+fn open_with(order: &Order<'_>, chapter: &Found, grants: Vec<String>) -> anyhow::Result<End> {
     if let Some(name) = order.name {
         let interrupts = Interrupts::catch().context("catching signals")?;
         return sandboxes::talk(Some(name), async |client| {
             let folder = sandboxes::find(Some(name))?;
             tokio::select! {
-                ended = teach(client, &folder, &chapter, grants, order) => ended,
+                ended = teach(client, &folder, chapter, grants, order) => ended,
                 number = interrupts.next() => Err(Interrupted(number?).into()),
             }
         });
     }
     let name = format!("learn-{}", chapter.key.name);
     let fresh = Fresh::launch(&Options { name, ..Options::default() })?;
-    let ended = fresh.talk(async |client| teach(client, fresh.folder(), &chapter, grants, order).await);
+    let ended = fresh.talk(async |client| teach(client, fresh.folder(), chapter, grants, order).await);
     let down = fresh.end();
     let ended = ended?;
     down?;
     Ok(ended)
 }
 
-/// All that it asks for where it comes with knetsim, else what the person agrees to.
-fn granted(chapter: &Found, said: &Said<'_>) -> anyhow::Result<Vec<String>> {
+/// All that it asks for where it comes with knetsim; what was granted before a reset, where it is still the same; else
+/// what the person agrees to.
+fn granted(chapter: &Found, order: &Order<'_>) -> anyhow::Result<BTreeSet<Grant>> {
     let manifest = package::manifest(&chapter.bytes).map_err(Failure::from)?;
     if chapter.shipped {
-        return Ok(manifest.grants.keys().map(ToString::to_string).collect());
+        return Ok(manifest.grants.into_keys().collect());
     }
-    Ok(consent::decide(&manifest, said)?.iter().map(ToString::to_string).collect())
+    match order.agreed.and_then(|agreed| agreed.to(&chapter.bytes)) {
+        Some(grants) => Ok(grants.clone()),
+        None => consent::decide(&manifest, &order.said),
+    }
 }
 
 /// Loads a chapter, brings the sandbox to where the learner was, and lets them work.
@@ -109,7 +124,8 @@ async fn teach(
     let (keeper, warning) = Keeper::begin(Store::open(), chapter.key.clone());
     warning.iter().for_each(|warning| output::warning(warning));
     let progress = keeper.kept().clone();
-    let load = LoadChapter { grants, state: progress.state.clone(), ..LoadChapter::default() };
+    let limits = order.limits.clone();
+    let load = LoadChapter { grants, limits, state: progress.state.clone(), ..LoadChapter::default() };
     let steps = Steps::begin("The chapter is being set up", false);
     let outline = chapters::load(&mut client, &chapter.bytes, load).await?;
     let trials = package::trials(&chapter.bytes).map_err(Failure::from)?;
