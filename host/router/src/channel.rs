@@ -11,7 +11,7 @@ use mio::net::TcpStream;
 use crate::config::SslProfile;
 use crate::tls::{self, TlsError};
 
-/// Buffers that were grown for a burst are given back when there is nothing to send.
+/// Buffers that were grown for a burst are given back when little is left in them, but for so many bytes.
 const KEEP: usize = 4096;
 /// Slices that one `writev` takes.
 const MAX_SLICES: usize = 1024;
@@ -53,10 +53,12 @@ impl Backlog {
         }
     }
 
-    /// Gives memory back where there is nothing in it.
+    /// Gives memory back that isn't used, where it is most of it.
     pub(crate) fn trim(&mut self) {
-        if self.is_empty() && self.bytes.capacity() > KEEP {
-            *self = Backlog::default();
+        if self.bytes.capacity() > KEEP.max(4 * self.len()) {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+            self.bytes.shrink_to_fit();
         }
     }
 }

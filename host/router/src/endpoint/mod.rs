@@ -24,9 +24,9 @@ pub(crate) use session::{Incoming, Purpose};
 use session::{Outgoing, Session};
 pub(crate) use under_way::Room;
 
-/// Channels and links that a peer may use of one connection.
+/// Sessions of one connection, and links that the peer may attach.
 const MAX_SESSIONS: usize = 32_768;
-const MAX_LINKS: usize = 65_536;
+const MAX_LINKS: usize = 16_384;
 /// skrouterd's protocol wants these of a neighbour.
 const CAPABILITIES: [&str; 2] = ["ANONYMOUS-RELAY", "qd.streaming-links"];
 /// How skrouterd says it, to those that aren't interior routers.
@@ -130,13 +130,14 @@ pub(crate) struct Endpoint {
     sessions: Vec<Option<Session>>,
     free_sessions: Vec<u16>,
     by_remote: HashMap<u16, u16>,
+    /// Links that the peer has attached by itself.
     links: usize,
     /// Sessions with a stream's link that no stream uses: as many as there have been streams at once. One comes back
     /// when the peer has settled its stream; skrouterd loses the next if it comes sooner.
     pool: VecDeque<u16>,
     control: Option<(u16, u32)>,
     names: u64,
-    /// Bytes that arrived and wait here for want of room elsewhere.
+    /// All bytes that arrived and wait here for want of room elsewhere.
     untaken: usize,
     /// What is under way to the peer, whether it bounds that, the sessions in which it is, and that it became less.
     under_way: u64,
@@ -269,7 +270,6 @@ impl Endpoint {
         let name = format!("{}.{:x}.{}", self.settings.container, self.settings.number, self.names);
         let capability = purpose.capability().map(str::to_owned);
         let handle = self.session(channel)?.add_link(purpose, receiver, Some(name.clone()));
-        self.links += 1;
         let attach = Attach { name, handle, receiver, capability, initial_count: 0 };
         performative::encode(out, channel, &Performative::Attach(attach));
         Some(handle)
@@ -319,11 +319,11 @@ impl Endpoint {
         if session.is_remote_handle_taken(attach.handle) {
             return Err(Failure::Protocol("it attaches a link with a handle in use"));
         }
-        if full {
-            return Err(Failure::Protocol("it attaches too many links"));
-        }
         let (handle, new) = session.attached(&attach);
         if new {
+            if full {
+                return Err(Failure::Protocol("it attaches too many links"));
+            }
             let foreigner = self.foreigner(&attach);
             let answer = Attach { handle, receiver: !attach.receiver, initial_count: 0, ..attach };
             performative::encode(out, channel, &Performative::Attach(answer));
@@ -432,33 +432,31 @@ impl Endpoint {
         let owner = if sends_streams { session.outgoing.take() } else { None };
         let ours = session.ours;
         performative::encode(out, channel, &Performative::Detach { handle, error: None });
-        self.links -= 1;
+        self.links -= usize::from(!link.ours);
         if self.control == Some((channel, handle)) {
             let plainly = Failure::Protocol("it detached the link of the routing protocols");
             return Err(error.map_or(plainly, Failure::NotForRouters));
         }
-        if let Some(Incoming { sink: Sink::Gather(bytes), .. }) = &link.incoming {
-            self.keep((channel, handle), bytes.len(), 0, out);
-        }
         if ours && sends_streams {
             self.pool.retain(|pooled| *pooled != channel);
         }
-        let sinks = link.incoming.into_iter().map(|incoming| incoming.sink).collect();
+        let sinks: Vec<Sink> = link.incoming.into_iter().map(|incoming| incoming.sink).collect();
+        self.forget_gathered(&sinks);
         Ok(Event::Gone(sinks, owner.into_iter().map(|outgoing| outgoing.owner).collect()))
     }
 
     fn ended<'a>(&mut self, remote: u16, out: &mut Vec<u8>) -> Result<Event<'a>, Failure> {
         let (channel, session) = self.remote_session(remote)?;
         let (sinks, owners) = session.interests();
-        let links = session.links.iter().flatten().count();
-        let untaken = session.untaken();
+        let links = session.links.iter().flatten().filter(|link| !link.ours).count();
         if !session.ending {
             performative::encode(out, channel, &Performative::End { error: None });
         }
         self.by_remote.remove(&remote);
         self.links -= links;
-        self.untaken = self.untaken.saturating_sub(untaken);
+        self.forget_gathered(&sinks);
         self.count_state(channel, None, true);
+        self.sending.retain(|sending| *sending != channel);
         self.pool.retain(|pooled| *pooled != channel);
         if let Some(place) = self.sessions.get_mut(usize::from(channel)) {
             *place = None;

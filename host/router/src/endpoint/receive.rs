@@ -4,8 +4,12 @@ use super::session::{Incoming, Purpose};
 use super::{Endpoint, Outcome, Owner, Sink};
 use crate::amqp::performative::{self, Disposition, Performative};
 
+/// How much of a delivery may wait here before it counts against its session's window: who sends a TCP flow has no more
+/// than this under way by itself.
+pub(crate) const FREE: usize = 1 << 20;
+
 impl Endpoint {
-    /// Bytes that arrived and wait here for want of room elsewhere.
+    /// All bytes that arrived and wait here for want of room elsewhere.
     pub(crate) fn untaken(&self) -> usize {
         self.untaken
     }
@@ -42,21 +46,27 @@ impl Endpoint {
         }
     }
 
-    /// Of what arrived on a link `now` bytes wait here, where it was `before`: the peer may send as much less.
-    pub(crate) fn keep(&mut self, (channel, link): (u16, u32), before: usize, now: usize, out: &mut Vec<u8>) {
+    /// Of a delivery that arrived on a link `now` bytes wait here, where `before` bytes did. The peer may send as many
+    /// less in the session as are more than [`FREE`].
+    pub(crate) fn count_untaken(&mut self, (channel, link): (u16, u32), before: usize, now: usize, out: &mut Vec<u8>) {
+        self.untaken = (self.untaken + now).saturating_sub(before);
+        let [before, now] = [before, now].map(|bytes| bytes.saturating_sub(FREE));
         if before == now {
             return;
         }
         let Some(session) = self.session(channel) else { return };
-        let whole = session.untaken();
-        session.keep(before, now);
-        let changed = session.untaken();
+        session.occupy(before, now);
         if now < before
             && let Some(flow) = session.flow_due(link)
         {
             performative::encode(out, channel, &Performative::Flow(flow));
         }
-        self.untaken = (self.untaken + changed).saturating_sub(whole);
+    }
+
+    /// Heads that were not whole yet are given up.
+    pub(super) fn forget_gathered(&mut self, sinks: &[Sink]) {
+        let gathered = sinks.iter().map(|sink| if let Sink::Gather(bytes) = sink { bytes.len() } else { 0 });
+        self.untaken = self.untaken.saturating_sub(gathered.sum());
     }
 
     /// Says what became of a delivery that arrived.

@@ -69,6 +69,8 @@ pub(super) struct Link {
     pub(super) purpose: Purpose,
     /// This router receives on it.
     pub(super) receiver: bool,
+    /// This router attached it first.
+    pub(super) ours: bool,
     /// The peer's handle, when it has attached.
     pub(super) remote: Option<u32>,
     /// Deliveries so far.
@@ -90,8 +92,8 @@ pub(super) struct Session {
     /// Transfers that the peer may still send, and how many it may after a flow.
     window: u32,
     full_window: u32,
-    /// Bytes that arrived and wait here for want of room elsewhere, in frames of this size.
-    untaken: usize,
+    /// Bytes that count against the window, in frames of this size, since they arrived and wait here.
+    occupied: usize,
     frame: u32,
     /// What is under way to the peer.
     pub(super) sent: Sent,
@@ -116,7 +118,7 @@ impl Session {
             next_incoming: 0,
             window,
             full_window: window,
-            untaken: 0,
+            occupied: 0,
             frame,
             sent: Sent::default(),
             links: Vec::new(),
@@ -140,7 +142,7 @@ impl Session {
     /// Adds a link's end of this router's; the number is its handle.
     pub(super) fn add_link(&mut self, purpose: Purpose, receiver: bool, name: Option<String>) -> u32 {
         let handle = self.links.iter().position(Option::is_none).unwrap_or(self.links.len());
-        let link = Link { purpose, receiver, remote: None, count: 0, credit: 0, incoming: None };
+        let link = Link { purpose, receiver, ours: name.is_some(), remote: None, count: 0, credit: 0, incoming: None };
         match self.links.get_mut(handle) {
             Some(place) => *place = Some(link),
             None => self.links.push(Some(link)),
@@ -257,13 +259,9 @@ impl Session {
         allowed
     }
 
-    /// Bytes wait here, `before` of which are known.
-    pub(super) fn keep(&mut self, before: usize, now: usize) {
-        self.untaken = (self.untaken + now).saturating_sub(before);
-    }
-
-    pub(super) fn untaken(&self) -> usize {
-        self.untaken
+    /// Of the window so many bytes are occupied instead of `before`.
+    pub(super) fn occupy(&mut self, before: usize, now: usize) {
+        self.occupied = (self.occupied + now).saturating_sub(before);
     }
 
     /// The flow frame that is due: the peer's window or its credit on a link has half run out.
@@ -271,8 +269,8 @@ impl Session {
     /// It names a link even where it is about the window alone: skrouterd's senders that wait for a window go on when
     /// one of their links is told of it (`AMQP_link_flow_handler` in its `src/adaptors/amqp/amqp_adaptor.c`).
     pub(super) fn flow_due(&mut self, handle: u32) -> Option<Flow> {
-        let kept = u32::try_from(self.untaken.div_ceil(self.frame.max(1) as usize)).unwrap_or(u32::MAX);
-        let open = self.full_window.saturating_sub(kept);
+        let occupied = u32::try_from(self.occupied.div_ceil(self.frame.max(1) as usize)).unwrap_or(u32::MAX);
+        let open = self.full_window.saturating_sub(occupied);
         let window_due = self.window <= self.full_window / 2 && open > self.window;
         let link = self.link(handle).filter(|link| link.receiver);
         let credit_due = link.as_ref().is_some_and(|link| link.incoming.is_none() && link.credit <= CREDIT / 2);

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::receive::FREE;
 use super::*;
 use crate::amqp::codec::Value;
 use crate::amqp::performative::Sasl;
@@ -126,18 +127,20 @@ fn the_window_runs_out_unless_what_arrives_is_taken() {
     }
     assert_eq!(pair.client.room(session).transfers, 0);
     let (at, link, ..) = pair.arrived[0];
-    // Eight frames of 1024 bytes are the whole window, and as much waits.
-    pair.server.keep((at, link), 0, 8 * 1024, &mut pair.to_client);
+    // What is free of the bound of a delivery takes nothing off the window; eight frames of 1024 bytes are all of it.
+    let [none, three, all] = [FREE, FREE + 3 * 1024, FREE + 8 * 1024];
+    pair.server.count_untaken((at, link), 0, none, &mut pair.to_client);
+    pair.server.count_untaken((at, link), none, all, &mut pair.to_client);
     pair.server.taken(at, link, false, &mut pair.to_client);
     pair.exchange().unwrap();
-    assert_eq!((pair.client.room(session).transfers, pair.server.untaken()), (0, 8192), "all of it waits");
-    pair.server.keep((at, link), 8 * 1024, 3 * 1024, &mut pair.to_client);
+    assert_eq!((pair.client.room(session).transfers, pair.server.untaken()), (0, all), "all of it waits");
+    pair.server.count_untaken((at, link), all, three, &mut pair.to_client);
     pair.exchange().unwrap();
     assert_eq!(pair.client.room(session).transfers, 5, "three frames wait");
     for _ in 0..5 {
         pair.transfer(session, b"x", Part::More);
     }
-    pair.server.keep((at, link), 3 * 1024, 0, &mut pair.to_client);
+    pair.server.count_untaken((at, link), three, 0, &mut pair.to_client);
     pair.exchange().unwrap();
     assert_eq!((pair.client.room(session).transfers, pair.server.untaken()), (8, 0));
 }
@@ -314,6 +317,18 @@ fn what_the_peer_says_it_has_taken_may_be_sent_again() {
     pair.server.settle(at, delivery, Outcome::Accepted, true, &mut pair.to_client);
     pair.exchange().unwrap();
     assert!(pair.client.free(session) >= whole);
+}
+
+#[test]
+fn streams_that_are_broken_off_leave_nothing_behind() {
+    let mut pair = bounded(1 << 20);
+    for flow in 0..1000 {
+        let session = begin(&mut pair, flow);
+        pair.client.abort_stream(session, &mut pair.to_server);
+        pair.exchange().unwrap();
+    }
+    assert_eq!((pair.client.sending.len(), pair.client.under_way), (0, 0));
+    assert!(pair.client.sessions.len() < 10 && pair.client.links < 10, "{} sessions", pair.client.sessions.len());
 }
 
 proptest! {

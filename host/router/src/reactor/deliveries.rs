@@ -16,9 +16,6 @@ use crate::routing::Control;
 
 /// The longest head of a message, and the longest control message.
 const MAX_GATHERED: usize = 256 << 10;
-/// How much of a stream waits here for the next router before it counts against its sender's window: a TCP flow's
-/// sender has no more than this under way by itself.
-const MAX_QUEUED: usize = 1 << 20;
 
 /// Where something is arriving: connection, session, link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +44,10 @@ pub(super) struct Transit {
     complete: bool,
     /// Its sender wants to know no more.
     settled: bool,
-    /// Bytes of it that count against its sender's window.
-    kept: usize,
+    /// Bytes of it that wait here, as its sender's connection has counted them, and when they became less or the first
+    /// of them arrived.
+    untaken: usize,
+    moved: Instant,
     /// It waits for its turn.
     waiting: bool,
 }
@@ -128,7 +127,7 @@ impl Core {
                     self.gathered(place, gathered, more);
                 }
                 let now = self.gathered_at(place);
-                self.keep(place, before, now);
+                self.count_untaken(place, before, now);
             }
         }
         self.taken(place, !more);
@@ -149,12 +148,12 @@ impl Core {
         }
     }
 
-    /// Of what arrived at a place, `now` bytes wait here, where it was `before`.
-    pub(super) fn keep(&mut self, place: Place, before: usize, now: usize) {
+    /// Of what arrived at a place `now` bytes wait here, where `before` bytes did.
+    pub(super) fn count_untaken(&mut self, place: Place, before: usize, now: usize) {
         if before != now
             && let Some(peer) = self.peers.get_mut(place.peer)
         {
-            peer.endpoint.keep((place.session, place.link), before, now, &mut peer.out);
+            peer.endpoint.count_untaken((place.session, place.link), before, now, &mut peer.out);
             self.touch(place.peer);
         }
     }
@@ -335,7 +334,9 @@ impl Core {
             load.open += 1;
         }
         let from = place;
-        let transit = Transit { from, delivery, to, choice, queue, complete: !more, settled, kept: 0, waiting: false };
+        let (complete, moved) = (!more, self.now);
+        let transit =
+            Transit { from, delivery, to, choice, queue, complete, settled, untaken: 0, moved, waiting: false };
         self.transits.insert(transit);
         self.set_sink(place, Sink::Transit(id));
         self.pump_transit(id);
@@ -347,6 +348,9 @@ impl Core {
         if aborted {
             return self.drop_transit(id, false);
         }
+        if transit.queue.is_empty() {
+            transit.moved = self.now;
+        }
         transit.queue.push(payload);
         transit.complete = !more;
         self.pump_transit(id);
@@ -357,6 +361,7 @@ impl Core {
         let Some(transit) = self.transits.get_mut(id) else { return };
         let (next, session) = transit.to;
         let Some(peer) = self.peers.get_mut(next) else { return };
+        let queued = transit.queue.len();
         if peer.is_blocked() {
             if !std::mem::replace(&mut transit.waiting, true) {
                 peer.waiting.push_back(Task::Transit(id));
@@ -365,10 +370,13 @@ impl Core {
             return self.lose(next, &error.into());
         }
         let done = transit.complete && transit.queue.is_empty();
-        let kept = transit.queue.len().saturating_sub(MAX_QUEUED);
-        let (from, before) = (transit.from, std::mem::replace(&mut transit.kept, kept));
+        let untaken = transit.queue.len();
+        if untaken < queued {
+            transit.moved = self.now;
+        }
+        let (from, before) = (transit.from, std::mem::replace(&mut transit.untaken, untaken));
         self.touch(next);
-        self.keep(from, before, kept);
+        self.count_untaken(from, before, untaken);
         if done && self.transits.get(id).is_some_and(|transit| transit.settled) {
             self.remove_transit(id);
         }
@@ -384,15 +392,30 @@ impl Core {
 
     fn remove_transit(&mut self, id: Id) -> Option<Transit> {
         let transit = self.transits.remove(id)?;
-        self.keep(transit.from, transit.kept, 0);
+        self.count_untaken(transit.from, transit.untaken, 0);
         if let Some(load) = transit.choice.as_ref().and_then(|choice| self.load(choice)) {
             load.open = load.open.saturating_sub(1);
         }
         Some(transit)
     }
 
+    /// Those that came from a peer and wait here, and since when.
+    pub(super) fn waiting_transits(&self, from: Id) -> impl Iterator<Item = (Instant, Id)> {
+        let waiting = move |transit: &Transit| transit.from.peer == from && !transit.queue.is_empty();
+        self.transits.iter().filter(move |(_, transit)| waiting(transit)).map(|(id, transit)| (transit.moved, id))
+    }
+
+    /// Gives back the memory of queues that have become short.
+    pub(super) fn tick_transits(&mut self) {
+        for id in self.transits.ids() {
+            if let Some(transit) = self.transits.get_mut(id) {
+                transit.queue.trim();
+            }
+        }
+    }
+
     /// Ends what is passed on before its time, towards the next router and, where `back`, the one before.
-    fn drop_transit(&mut self, id: Id, back: bool) {
+    pub(super) fn drop_transit(&mut self, id: Id, back: bool) {
         let Some(transit) = self.remove_transit(id) else { return };
         let (next, session) = transit.to;
         let ended = transit.complete && transit.queue.is_empty();
@@ -474,13 +497,14 @@ fn send_transit(
     let mut rest = transit.queue.bytes();
     let mut sent = 0;
     while room > 0 && (!rest.is_empty() || transit.complete) {
-        if sent >= bytes && !rest.is_empty() {
+        let allowed = bytes.saturating_sub(sent);
+        if allowed == 0 && !rest.is_empty() {
             if !std::mem::replace(&mut transit.waiting, true) {
                 peer.starve(Task::Transit(id), session, now);
             }
             break;
         }
-        let (payload, after) = rest.split_at(rest.len().min(size));
+        let (payload, after) = rest.split_at(rest.len().min(size).min(allowed));
         let part = if transit.complete && after.is_empty() { Part::Last } else { Part::More };
         peer.endpoint.put_transfer(session, payload.len(), part, &mut peer.out);
         payloads.push((peer.out.len(), payload));

@@ -10,6 +10,7 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
+use std::time::Instant;
 
 use mio::Interest;
 use mio::event::Event as Readiness;
@@ -91,8 +92,10 @@ pub(super) struct Flow {
     complete: bool,
     written: u64,
     reported: u64,
-    /// Bytes of it that count against its sender's window.
-    kept: usize,
+    /// Bytes of it that wait here, as their sender's connection has counted them, and when they became less or the first
+    /// of them arrived.
+    untaken: usize,
+    moved: Instant,
 }
 
 impl Core {
@@ -125,7 +128,8 @@ impl Core {
             complete: false,
             written: 0,
             reported: 0,
-            kept: 0,
+            untaken: 0,
+            moved: self.now,
         };
         Ok(self.flows.insert(flow))
     }
@@ -391,6 +395,7 @@ impl Core {
     /// Writes what has arrived for a flow, or keeps it.
     pub(super) fn deliver(&mut self, id: Id, parts: &[&[u8]]) {
         let Some(flow) = self.flows.get_mut(id) else { return };
+        let (waited, written) = (flow.pending.len(), flow.written);
         if flow.connecting {
             parts.iter().for_each(|part| flow.pending.push(part));
         } else {
@@ -404,16 +409,18 @@ impl Core {
         if report {
             flow.reported = flow.written;
         }
-        // Who keeps to the flow's window never gets here with more; who doesn't is held back by its session's.
-        let kept = flow.pending.len().saturating_sub(WINDOW as usize);
-        let before = std::mem::replace(&mut flow.kept, kept);
+        if waited == 0 || flow.written > written {
+            flow.moved = self.now;
+        }
+        let untaken = flow.pending.len();
+        let before = std::mem::replace(&mut flow.untaken, untaken);
         match flow.inlet {
             Inlet::Stream { place, delivery } => {
                 let written = flow.written;
                 if report {
                     self.say_state(place, delivery, Outcome::Received(written), false);
                 }
-                self.keep(place, before, kept);
+                self.count_untaken(place, before, untaken);
             }
             Inlet::Flow(other) => self.queue_flow(other),
             Inlet::Nowhere | Inlet::Ended => {}
@@ -425,9 +432,9 @@ impl Core {
     pub(super) fn flow_ended(&mut self, id: Id, aborted: bool) {
         let Some(flow) = self.flows.get_mut(id) else { return };
         if aborted {
-            let (inlet, kept) = (std::mem::replace(&mut flow.inlet, Inlet::Ended), std::mem::take(&mut flow.kept));
-            if let Inlet::Stream { place, .. } = inlet {
-                self.keep(place, kept, 0);
+            let untaken = std::mem::take(&mut flow.untaken);
+            if let Inlet::Stream { place, .. } = std::mem::replace(&mut flow.inlet, Inlet::Ended) {
+                self.count_untaken(place, untaken, 0);
             }
             return self.fail_flow(id);
         }
@@ -458,7 +465,7 @@ impl Core {
     fn remove_flow(&mut self, id: Id) -> Option<Flow> {
         let flow = self.flows.remove(id)?;
         if let Inlet::Stream { place, .. } = flow.inlet {
-            self.keep(place, flow.kept, 0);
+            self.count_untaken(place, flow.untaken, 0);
         }
         if let Some(load) = self.load(&flow.choice).filter(|_| flow.counted) {
             load.open = load.open.saturating_sub(1);
@@ -526,6 +533,14 @@ impl Core {
         let of = |flow: &Flow| flow.owner == owner || flow.choice == Choice::Service(owner);
         let flows: Vec<Id> = self.flows.iter().filter(|(_, flow)| of(flow)).map(|(id, _)| id).collect();
         flows.into_iter().for_each(|id| self.fail_flow(id));
+    }
+
+    /// Those of which bytes that came from a peer wait here, and since when.
+    pub(super) fn waiting_flows(&self, from: Id) -> impl Iterator<Item = (Instant, Id)> {
+        let waiting = move |flow: &Flow| {
+            matches!(flow.inlet, Inlet::Stream { place, .. } if place.peer == from) && !flow.pending.is_empty()
+        };
+        self.flows.iter().filter(move |(_, flow)| waiting(flow)).map(|(id, flow)| (flow.moved, id))
     }
 
     /// Gives back the memory of flows that have come to rest.

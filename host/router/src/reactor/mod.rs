@@ -6,6 +6,7 @@
 //!
 //! Invariant: nothing here blocks. Names are looked up on threads of their own.
 
+mod backlog;
 mod deliveries;
 mod doors;
 mod flows;
@@ -289,8 +290,10 @@ impl Core {
     fn tick(&mut self) {
         self.routing.tick(self.now);
         self.tick_doors();
+        self.tick_backlogs();
         self.tick_peers();
         self.tick_flows();
+        self.tick_transits();
         self.tick_services();
     }
 
@@ -300,6 +303,7 @@ impl Core {
         if self.epoch != self.routing.epoch() {
             self.epoch = self.routing.epoch();
             self.open_and_close_taps();
+            self.forget_loads();
         }
         self.flush_peers();
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use mio::event::Event as Readiness;
 
+use super::backlog::Excess;
 use super::deliveries::Run;
 use super::{BATCH, Cause, Core, Kind, Task, token};
 use crate::amqp::message;
@@ -24,10 +25,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many of those that wait for a peer's socket go on at once when it has room.
 const WAKE: usize = 8;
-/// A peer that makes this router keep more is not read until it is less: what it is to be sent and doesn't read, ...
-const MAX_BACKLOG: usize = 4 << 20;
-/// ... and what it has sent and can't go on from here.
-const MAX_UNTAKEN: usize = 32 << 20;
 
 /// Where a connection came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +38,7 @@ pub(super) enum Origin {
 /// A connection to another router.
 pub(super) struct Peer {
     pub(super) name: String,
-    channel: Channel,
+    pub(super) channel: Channel,
     pub(super) endpoint: Endpoint,
     /// What the endpoint has to say; whoever adds to it calls [`Core::touch`].
     pub(super) out: Vec<u8>,
@@ -54,13 +51,13 @@ pub(super) struct Peer {
     pub(super) routes: bool,
     since: Instant,
     idle_timeout: Duration,
-    heard: Instant,
+    pub(super) heard: Instant,
     said: Instant,
-    queued: bool,
+    pub(super) queued: bool,
     dirty: bool,
     hang_up: bool,
-    /// It isn't read, since it makes this router keep too much.
-    stopped: bool,
+    /// Since when it isn't read.
+    pub(super) stopped: Option<Instant>,
     /// Who waits for the socket to take more.
     pub(super) waiting: VecDeque<Task>,
     /// Who waits until less is under way, each with the session in which it sends.
@@ -73,11 +70,6 @@ impl Peer {
     /// Whether senders have to wait.
     pub(super) fn is_blocked(&self) -> bool {
         self.channel.is_blocked()
-    }
-
-    /// Whether it makes this router keep too much.
-    fn is_overfull(&self) -> bool {
-        self.channel.backlog() + self.out.len() > MAX_BACKLOG || self.endpoint.untaken() > MAX_UNTAKEN
     }
 
     fn dialer(&self) -> Option<Id> {
@@ -120,6 +112,8 @@ pub(super) enum Lost {
     Ended(&'static str),
     #[error("nothing was heard for {0} s")]
     Silent(u64),
+    #[error("it was not read for {0} s: {1}")]
+    Overfull(u64, Excess),
     #[error("the peer didn't say who it is")]
     Handshake,
     #[error("the peer opened no link of the routing protocols: it is no router (role inter-router)")]
@@ -169,7 +163,7 @@ impl Core {
             queued: false,
             dirty: false,
             hang_up: false,
-            stopped: false,
+            stopped: None,
             waiting: VecDeque::new(),
             starved: Vec::new(),
             ask_at: None,
@@ -229,10 +223,10 @@ impl Core {
     fn read_peer(&mut self, id: Id, scratch: &mut Scratch) -> Result<(), Lost> {
         let Some(peer) = self.peers.get_mut(id) else { return Ok(()) };
         peer.queued = false;
-        peer.stopped = peer.is_overfull();
-        if peer.stopped {
+        if !self.may_read(id) {
             return Ok(());
         }
+        let Some(peer) = self.peers.get_mut(id) else { return Ok(()) };
         scratch.clear();
         scratch.push(&peer.partial);
         peer.partial.clear();
@@ -341,11 +335,8 @@ impl Core {
                     continue;
                 }
             }
-            if peer.stopped && !peer.is_overfull() {
-                peer.stopped = false;
-                if !std::mem::replace(&mut peer.queued, true) {
-                    self.ready.push_back(Task::Peer(id));
-                }
+            if peer.stopped.is_some() && peer.resumes(self.now) && !std::mem::replace(&mut peer.queued, true) {
+                self.ready.push_back(Task::Peer(id));
             }
             self.ready.extend(peer.fed());
             if !peer.is_blocked() && !peer.waiting.is_empty() {
@@ -433,7 +424,8 @@ impl Core {
             let Some(peer) = self.peers.get_mut(id) else { continue };
             peer.channel.trim();
             let age = self.now.duration_since(peer.since);
-            let silence = self.now.duration_since(peer.heard);
+            // What it says isn't heard while it isn't read.
+            let silence = self.now.duration_since(if peer.stopped.is_some() { self.now } else { peer.heard });
             let lost = if !peer.connected && age > CONNECT_TIMEOUT {
                 Lost::NoAnswer(peer.name.clone())
             } else if !peer.opened && age > HANDSHAKE_TIMEOUT {
@@ -442,6 +434,8 @@ impl Core {
                 Lost::NoRouter
             } else if !peer.idle_timeout.is_zero() && silence > peer.idle_timeout {
                 Lost::Silent(silence.as_secs())
+            } else if let Some((stopped, excess)) = peer.stopped_too_long(self.now) {
+                Lost::Overfull(stopped.as_secs(), excess)
             } else {
                 let due = peer.endpoint.heartbeat().is_some_and(|every| self.now.duration_since(peer.said) >= every);
                 if peer.opened && due {

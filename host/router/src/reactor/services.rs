@@ -125,6 +125,16 @@ impl Core {
         }
     }
 
+    /// Forgets routers' loads that no flow is part of, where the routers no longer have the address: an address is the
+    /// peer's words, and there may be any number of them.
+    pub(super) fn forget_loads(&mut self) {
+        let routing = &self.routing;
+        let is_served = |address: &str, connection: Id| {
+            routing.destinations(address, None).iter().any(|destination| destination.connection == connection)
+        };
+        self.loads.retain(|(address, connection), load| load.open > 0 || is_served(address, *connection));
+    }
+
     fn has_connector(&self, address: &str) -> bool {
         self.services.iter().any(|(_, service)| service.config.address == address)
             || !self.routing.destinations(address, None).is_empty()
@@ -208,6 +218,31 @@ fn is_prefix(prefix: &str, address: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reactor::Router;
+    use crate::routing::{Change, Control};
+
+    #[test]
+    fn loads_of_addresses_that_no_router_has_any_more_are_forgotten() {
+        let config = Config::parse(r#"[["router", {"id": "a"}]]"#, true).unwrap();
+        let mut core = Router::new(config).unwrap().core;
+        let (now, connection) = (core.now, 7);
+        let hello = Control::Hello { instance: 1, seen: vec!["a".to_owned()] };
+        core.routing.receive(connection, 1, "b", hello, now);
+        let mut say = |core: &mut Core, mobile_seq: i64, addresses: &[&str]| {
+            let all = addresses.iter().map(|address| ((*address).to_owned(), 3)).collect();
+            let addresses = Control::Addresses { mobile_seq, change: Change::All(all) };
+            core.routing.receive(connection, 1, "b", addresses, now);
+            core.settle();
+        };
+        say(&mut core, 1, &["idle", "in use", "going", "going but in use"]);
+        for (address, open) in [("idle", 0), ("in use", 1), ("going", 0), ("going but in use", 1)] {
+            core.loads.insert((address.to_owned(), connection), Load { open, last: 1 });
+        }
+        say(&mut core, 2, &["idle", "in use"]);
+        let mut left: Vec<&str> = core.loads.keys().map(|(address, _)| address.as_str()).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["going but in use", "idle", "in use"]);
+    }
 
     #[test]
     fn the_longest_prefix_decides() {

@@ -13,8 +13,7 @@ mod path;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use control::Change;
-pub(crate) use control::Control;
+pub(crate) use control::{Change, Control};
 use path::{LinkStates, Route};
 
 use crate::config::{Config, Distribution};

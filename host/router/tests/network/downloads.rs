@@ -1,6 +1,6 @@
 //! Downloads at once, through routers of several kinds: whole, side by side, and past readers that have stalled.
 
-use crate::rows::{Kind, ServiceAt, downloads, has_skrouterd, past_stalled_readers, rows, with_service};
+use crate::rows::{FRAME, Kind, LONGEST_FRAME, ServiceAt, downloads, has_skrouterd, past_stalled_readers, rows, with_service};
 
 /// What runs on each commit: every kind of row once, the most at once, few bytes.
 fn some(other: Kind) {
@@ -40,8 +40,15 @@ fn readers_that_stall_hold_up_nobody() {
     let others = [Some(Kind::Knetsim), Some(Kind::StandIn), has_skrouterd().then_some(Kind::Skrouterd)];
     with_service(|| {
         for other in others.into_iter().flatten() {
-            past_stalled_readers(&[Kind::Knetsim, other], ServiceAt::First, 12);
-            past_stalled_readers(&[other, Kind::Knetsim], ServiceAt::Last, 24);
+            past_stalled_readers(&[Kind::Knetsim, other], ServiceAt::First, 12, FRAME);
+            past_stalled_readers(&[other, Kind::Knetsim], ServiceAt::Last, 24, FRAME);
         }
     });
+}
+
+/// A router in between has a queue for each of them, of more bytes than may be under way to the stand-in.
+#[test]
+fn readers_that_stall_behind_a_router_in_between_hold_up_nobody_whatever_the_frames() {
+    use Kind::{Knetsim, StandIn};
+    with_service(|| past_stalled_readers(&[Knetsim, Knetsim, StandIn], ServiceAt::First, 24, LONGEST_FRAME));
 }

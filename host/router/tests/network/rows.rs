@@ -72,17 +72,21 @@ pub(crate) enum ServiceAt {
 }
 
 const FIRST_LINK: usize = 5600;
+/// The longest frames, by default and at most.
+pub(crate) const FRAME: u32 = 16_384;
+pub(crate) const LONGEST_FRAME: u32 = 1 << 20;
 
 impl Row {
-    fn start(kinds: &[Kind], service: ServiceAt, tls: bool) -> Row {
+    fn start(kinds: &[Kind], service: ServiceAt, tls: bool, frame: u32) -> Row {
         let folder = tempfile::tempdir().unwrap();
         let names: Vec<String> = (0..kinds.len()).map(|at| format!("r{at}")).collect();
         certificates(folder.path(), &names.iter().map(String::as_str).collect::<Vec<_>>());
         let last = kinds.len() - 1;
         let (with_service, with_clients) = if service == ServiceAt::First { (0, last) } else { (last, 0) };
         let link = |kind: &str, at: usize, more: Value| {
-            let section =
-                json!([kind, {"name": kind, "role": "inter-router", "host": "127.0.0.1", "port": FIRST_LINK + at}]);
+            let section = json!([kind, {
+                "name": kind, "role": "inter-router", "host": "127.0.0.1", "port": FIRST_LINK + at, "maxFrameSize": frame
+            }]);
             if tls { with_tls(&section, &more) } else { section }
         };
         let router = |(at, kind): (usize, &Kind)| {
@@ -180,7 +184,7 @@ pub(crate) fn with_service(test: impl FnOnce()) {
 /// Downloads of so many bytes at once, for each count.
 pub(crate) fn downloads(kinds: &[Kind], service: ServiceAt, tls: bool, counts: &[usize], size: u64) {
     println!("{kinds:?}, service at the {service:?}, tls: {tls}");
-    let _row = Row::start(kinds, service, tls);
+    let _row = Row::start(kinds, service, tls, FRAME);
     counts.iter().for_each(|count| at_once(*count, size));
 }
 
@@ -204,9 +208,9 @@ pub(crate) fn rows(other: Kind) -> Vec<Vec<Kind>> {
 const STALLED: usize = 20_000_000;
 
 /// Readers that stall hold up neither the link nor those who read.
-pub(crate) fn past_stalled_readers(kinds: &[Kind], service: ServiceAt, stalled: usize) {
-    println!("{kinds:?}, service at the {service:?}, {stalled} stalled");
-    let _row = Row::start(kinds, service, false);
+pub(crate) fn past_stalled_readers(kinds: &[Kind], service: ServiceAt, stalled: usize, frame: u32) {
+    println!("{kinds:?}, service at the {service:?}, {stalled} stalled, frames of {frame} bytes");
+    let _row = Row::start(kinds, service, false, frame);
     let idle: Vec<TcpStream> = (0..stalled).map(|_| ask_for(STALLED as u64)).collect();
     // All kernels and routers on the way are full when nothing has moved for a while.
     let mut last = (Vec::new(), Instant::now());

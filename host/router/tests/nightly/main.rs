@@ -9,7 +9,7 @@ mod common;
 #[path = "../network/rows.rs"]
 mod rows;
 
-use rows::{Kind, ServiceAt, downloads, has_skrouterd, past_stalled_readers, rows, with_service};
+use rows::{FRAME, Kind, ServiceAt, downloads, has_skrouterd, past_stalled_readers, rows, with_service};
 
 const SIZE: u64 = 60_000_000;
 
@@ -55,8 +55,8 @@ fn many_readers_that_stall_hold_up_nobody() {
     let others = [Some(Kind::Knetsim), Some(Kind::StandIn), has_skrouterd().then_some(Kind::Skrouterd)];
     with_service(|| {
         for other in others.into_iter().flatten() {
-            past_stalled_readers(&[Kind::Knetsim, other], ServiceAt::First, 40);
-            past_stalled_readers(&[other, Kind::Knetsim], ServiceAt::Last, 40);
+            past_stalled_readers(&[Kind::Knetsim, other], ServiceAt::First, 40, FRAME);
+            past_stalled_readers(&[other, Kind::Knetsim], ServiceAt::Last, 40, FRAME);
         }
     });
 }
