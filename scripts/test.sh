@@ -3,7 +3,7 @@
 #
 #     scripts/test.sh [ARGUMENT OF cargo test ...]    all of them, or what cargo is asked for
 #     scripts/test.sh --user                          what depends on who runs it (docs/testing.md)
-#     scripts/test.sh --nightly                       all, and what takes long and changes seldom
+#     scripts/test.sh --nightly                       all, what takes long, and what needs skrouterd where that is
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -32,9 +32,27 @@ run_as_user() {
     run --test chapters -- workers_and_containers ingress
 }
 
+# With skrouterd itself where it can be had: the router's tests take it from PATH, those of sandboxes from the folders of
+# programs that a sandbox has.
+without=()
+run_nightly() {
+    local features=knetsim/nightly,knetsim-router/nightly
+    if command -v skrouterd >/dev/null; then
+        features+=,knetsim-router/skrouterd
+    else
+        without+=("No skrouterd is on PATH: the tests of knetsim-router ran without it.")
+    fi
+    if (PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin && command -v skrouterd >/dev/null); then
+        features+=,knetsim/skrouterd
+    else
+        without+=("No skrouterd is in /usr/local or /usr: the tests of sandboxes ran without it.")
+    fi
+    run --features "$features"
+}
+
 case ${1:-} in
 --user) run_as_user ;;
---nightly) run --features knetsim/nightly,knetsim-router/nightly ;;
+--nightly) run_nightly ;;
 *) run "$@" ;;
 esac
 
@@ -55,4 +73,5 @@ awk -v user="$(id -un)" '
         printf "\ntests: %d passed, %d failed\n", passed, failed
         exit (failed || ignored || !passed)
     }' "$output" || status=1
+if [ "${#without[@]}" != 0 ]; then printf '\n%s\n' "${without[@]}"; fi
 exit "$status"

@@ -141,6 +141,11 @@ impl Endpoint {
         bytes as usize
     }
 
+    /// Whether nothing at all may be sent on the connection: as much is under way as may be.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.bounded && self.under_way + LEAST > LAST_BOUND
+    }
+
     /// Asks the peer how much of a session's bytes it has taken before they are as many as may be, so that the answer is
     /// here by then.
     pub(crate) fn ask_early(&mut self, channel: u16, out: &mut Vec<u8>) {

@@ -291,6 +291,7 @@ impl Core {
         self.routing.tick(self.now);
         self.tick_doors();
         self.tick_backlogs();
+        self.tick_starved();
         self.tick_peers();
         self.tick_flows();
         self.tick_transits();

@@ -62,6 +62,9 @@ pub(super) struct Peer {
     pub(super) waiting: VecDeque<Task>,
     /// Who waits until less is under way, each with the session in which it sends.
     pub(super) starved: Vec<(Task, u16)>,
+    /// Since when nothing could be sent to it while somebody waited for that.
+    pub(super) exhausted: Option<Instant>,
+    pub(super) exhaustion_logged: bool,
     /// When to ask the peer again how much is under way, while somebody waits for that.
     pub(super) ask_at: Option<Instant>,
 }
@@ -166,6 +169,8 @@ impl Core {
             stopped: None,
             waiting: VecDeque::new(),
             starved: Vec::new(),
+            exhausted: None,
+            exhaustion_logged: false,
             ask_at: None,
         };
         let _ = peer.channel.socket.set_nodelay(true);

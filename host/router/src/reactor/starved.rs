@@ -1,16 +1,28 @@
 //! Senders that wait until less is under way on their connection.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::peers::Peer;
 use super::{Core, Task};
 use crate::arena::Id;
+
+/// A peer to which nothing could be sent for so long has readers that have stalled.
+const STALLED: Duration = Duration::from_secs(3);
 
 impl Peer {
     /// Lets a sender wait until there is less under way; the peer is asked how much is at the end of the round.
     pub(super) fn starve(&mut self, task: Task, session: u16, now: Instant) {
         self.starved.push((task, session));
         self.ask_at = Some(now);
+    }
+
+    /// Why new streams to it wait, where they have for some time.
+    pub(super) fn problem(&self, now: Instant) -> Option<String> {
+        let stalled = self.exhausted.is_some_and(|since| now.duration_since(since) > STALLED);
+        stalled.then(|| {
+            let waiting = self.starved.len();
+            format!("readers there take nothing of what they were sent: {waiting} streams wait until they do")
+        })
     }
 
     /// Those that waited for less to be under way and may go on.
@@ -25,6 +37,23 @@ impl Peer {
 }
 
 impl Core {
+    /// Looks whether something can be sent to those for whom somebody waits, and logs it once when that lasts.
+    pub(super) fn tick_starved(&mut self) {
+        for id in self.peers.ids() {
+            let Some(peer) = self.peers.get_mut(id) else { continue };
+            if peer.starved.is_empty() || !peer.endpoint.is_exhausted() {
+                (peer.exhausted, peer.exhaustion_logged) = (None, false);
+                continue;
+            }
+            peer.exhausted.get_or_insert(self.now);
+            if let Some(problem) = peer.problem(self.now)
+                && !std::mem::replace(&mut peer.exhaustion_logged, true)
+            {
+                tracing::warn!(connection = peer.name, router = peer.endpoint.peer(), "{problem}");
+            }
+        }
+    }
+
     /// When the next peer is to be asked how much is under way.
     pub(super) fn next_question(&self) -> Option<Instant> {
         self.peers.iter().filter_map(|(_, peer)| peer.ask_at).min()

@@ -79,6 +79,8 @@ pub struct RouterStatus {
     pub cost: u32,
     /// Whether it is connected to this one.
     pub neighbour: bool,
+    /// Why streams to it wait, where it is a neighbour of which too many readers take nothing.
+    pub problem: Option<String>,
 }
 
 /// Where clients connect to.
@@ -121,8 +123,16 @@ impl Core {
             };
             LinkStatus { name: dialer.config.peering.name.clone(), state }
         });
-        let routers =
-            self.routing.reachable().map(|(id, cost, neighbour)| RouterStatus { id: id.to_owned(), cost, neighbour });
+        let problem_of = |router: &str| {
+            let mut peers = self.peers.iter().filter(|(id, _)| self.routing.neighbour_on(*id) == Some(router));
+            peers.find_map(|(_, peer)| peer.problem(self.now))
+        };
+        let routers = self.routing.reachable().map(|(id, cost, neighbour)| RouterStatus {
+            id: id.to_owned(),
+            cost,
+            neighbour,
+            problem: if neighbour { problem_of(id) } else { None },
+        });
         let listeners = self.taps.iter().map(|(_, tap)| {
             let open = tap.socket.is_some();
             let none = || format!("no connector of {:?} can be reached", tap.config.address);

@@ -120,6 +120,13 @@ pub(crate) fn in_network(test: impl FnOnce()) {
     });
 }
 
+/// Buffers of sockets that are as short as they may be: what a flow has under way waits in the routers.
+pub(crate) fn short_buffers() {
+    for (name, sizes) in [("tcp_rmem", "4096 8192 16384"), ("tcp_wmem", "4096 8192 16384")] {
+        fs::write(format!("/proc/sys/net/ipv4/{name}"), sizes).unwrap();
+    }
+}
+
 /// Polls until `condition` gives something, for at most `limit`: that, and how long it took.
 pub(crate) fn wait<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Option<T>) -> (T, Duration) {
     let start = Instant::now();

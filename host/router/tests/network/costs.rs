@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::common::*;
-use crate::rows::{Kind, Started, has_skrouterd};
+use crate::rows::{Kind, OTHERS, Started};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -60,15 +60,15 @@ fn in_a_ring_the_cheap_way_round_is_taken_from_both_ends() {
 #[test]
 fn other_routers_say_and_are_told_what_a_link_costs() {
     in_network(|| {
-        for other in [Some(Kind::StandIn), has_skrouterd().then_some(Kind::Skrouterd)].into_iter().flatten() {
+        for other in OTHERS {
             for (ours, theirs) in [(1, 10), (10, 1)] {
                 for (our_link, their_link) in
                     [(listen(5001, ours), connect(5001, theirs)), (connect(5001, ours), listen(5001, theirs))]
                 {
                     let router = Router::start("a", json!([our_link]));
-                    let their = Started::new(other, "b", json!([their_link]));
+                    let their = Started::new(*other, "b", json!([their_link]));
                     costs(&router, "b", 10);
-                    told(other, &their, "a");
+                    told(*other, &their, "a");
                 }
             }
         }

@@ -1,6 +1,12 @@
 //! Downloads at once, through routers of several kinds: whole, side by side, and past readers that have stalled.
 
-use crate::rows::{FRAME, Kind, LONGEST_FRAME, ServiceAt, downloads, has_skrouterd, past_stalled_readers, rows, with_service};
+use std::time::Duration;
+
+use crate::common::{short_buffers, wait};
+use crate::rows::{
+    FRAME, Kind, LONGEST_FRAME, Row, ServiceAt, ask_for, downloads, past_stalled_readers,
+    past_stalled_readers_of_all_kinds, rows, with_service,
+};
 
 /// What runs on each commit: every kind of row once, the most at once, few bytes.
 fn some(other: Kind) {
@@ -28,22 +34,15 @@ fn downloads_at_once_with_the_stand_in() {
     with_service(|| some(Kind::StandIn));
 }
 
+#[cfg(feature = "skrouterd")]
 #[test]
-fn downloads_at_once_with_skrouterd_where_it_is() {
-    if has_skrouterd() {
-        with_service(|| some(Kind::Skrouterd));
-    }
+fn downloads_at_once_with_skrouterd() {
+    with_service(|| some(Kind::Skrouterd));
 }
 
 #[test]
 fn readers_that_stall_hold_up_nobody() {
-    let others = [Some(Kind::Knetsim), Some(Kind::StandIn), has_skrouterd().then_some(Kind::Skrouterd)];
-    with_service(|| {
-        for other in others.into_iter().flatten() {
-            past_stalled_readers(&[Kind::Knetsim, other], ServiceAt::First, 12, FRAME);
-            past_stalled_readers(&[other, Kind::Knetsim], ServiceAt::Last, 24, FRAME);
-        }
-    });
+    past_stalled_readers_of_all_kinds(12, 24);
 }
 
 /// A router in between has a queue for each of them, of more bytes than may be under way to the stand-in.
@@ -51,4 +50,20 @@ fn readers_that_stall_hold_up_nobody() {
 fn readers_that_stall_behind_a_router_in_between_hold_up_nobody_whatever_the_frames() {
     use Kind::{Knetsim, StandIn};
     with_service(|| past_stalled_readers(&[Knetsim, Knetsim, StandIn], ServiceAt::First, 24, LONGEST_FRAME));
+}
+
+#[test]
+fn when_readers_that_stall_leave_nothing_for_others_the_router_says_so() {
+    use Kind::{Knetsim, StandIn};
+    with_service(|| {
+        short_buffers();
+        let row = Row::start(&[Knetsim, StandIn], ServiceAt::First, false, FRAME);
+        let problem = || row.routers[0].status()["routers"][0]["problem"].as_str().map(str::to_owned);
+        let stalled: Vec<_> = (0..300).map(|_| ask_for(600_000)).collect();
+        let (words, _) = wait("the router says that nothing is left", Duration::from_secs(60), problem);
+        assert!(words.contains("readers"), "{words}");
+        assert_eq!(row.routers[0].log().matches("take nothing of what").count(), 1);
+        drop(stalled);
+        wait("there is room again", Duration::from_secs(60), || problem().is_none().then_some(()));
+    });
 }

@@ -168,13 +168,6 @@ fn a_peer_that_is_not_read_is_given_up_for_that_and_not_for_silence() {
     });
 }
 
-/// Buffers of sockets that are as short as they may be: what a flow has under way waits in the routers.
-fn short_buffers() {
-    for (name, sizes) in [("tcp_rmem", "4096 8192 16384"), ("tcp_wmem", "4096 8192 16384")] {
-        std::fs::write(format!("/proc/sys/net/ipv4/{name}"), sizes).unwrap();
-    }
-}
-
 #[test]
 fn what_waits_for_readers_that_stall_is_bounded_and_delays_nobody_for_long() {
     in_network(|| {

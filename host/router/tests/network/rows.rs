@@ -17,14 +17,19 @@ pub(crate) enum Kind {
     Knetsim,
     /// tests/router/skrouterd, which does as skrouterd does and is everywhere; it passes nothing on.
     StandIn,
-    /// What is on PATH.
+    /// What is on PATH: for tests with the feature `skrouterd`.
     Skrouterd,
 }
 
-/// Whether there is a skrouterd on PATH.
-pub(crate) fn has_skrouterd() -> bool {
+/// Other programs' routers.
+pub(crate) const OTHERS: &[Kind] =
+    if cfg!(feature = "skrouterd") { &[Kind::StandIn, Kind::Skrouterd] } else { &[Kind::StandIn] };
+
+/// A skrouterd on PATH.
+fn skrouterd() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join("skrouterd").exists())
+    let found = std::env::split_paths(&path).map(|folder| folder.join("skrouterd")).find(|file| file.exists());
+    found.expect("these tests are built with the feature skrouterd, and no skrouterd is on PATH")
 }
 
 /// A router of any kind, which ends with the value.
@@ -42,10 +47,18 @@ impl Started {
         let file = folder.path().join("router.json");
         std::fs::write(&file, config(id, sections)).unwrap();
         let stand_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/router/skrouterd");
-        let program = if kind == Kind::StandIn { stand_in } else { PathBuf::from("skrouterd") };
+        let program = if kind == Kind::StandIn { stand_in } else { skrouterd() };
         let command = ["env", "PYTHONDONTWRITEBYTECODE=1", program.to_str().unwrap(), "-c", file.to_str().unwrap()];
         let program = Program::start(&command, &folder.path().join("log"));
         Started::Other { _program: program, folder }
+    }
+
+    /// What knetsim's own says of itself.
+    pub(crate) fn status(&self) -> Value {
+        match self {
+            Started::Knetsim(router) => router.status(),
+            Started::Other { .. } => Value::Null,
+        }
     }
 
     pub(crate) fn log(&self) -> String {
@@ -57,8 +70,8 @@ impl Started {
 }
 
 /// Routers in a row, each connected to the one before; at one end the service, at the other the clients' port 8000.
-struct Row {
-    routers: Vec<Started>,
+pub(crate) struct Row {
+    pub(crate) routers: Vec<Started>,
     _certificates: tempfile::TempDir,
 }
 
@@ -77,7 +90,7 @@ pub(crate) const FRAME: u32 = 16_384;
 pub(crate) const LONGEST_FRAME: u32 = 1 << 20;
 
 impl Row {
-    fn start(kinds: &[Kind], service: ServiceAt, tls: bool, frame: u32) -> Row {
+    pub(crate) fn start(kinds: &[Kind], service: ServiceAt, tls: bool, frame: u32) -> Row {
         let folder = tempfile::tempdir().unwrap();
         let names: Vec<String> = (0..kinds.len()).map(|at| format!("r{at}")).collect();
         certificates(folder.path(), &names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -141,7 +154,7 @@ fn send_bytes(mut stream: TcpStream) {
     }
 }
 
-fn ask_for(size: u64) -> TcpStream {
+pub(crate) fn ask_for(size: u64) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", 8000)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.write_all(&size.to_le_bytes()).unwrap();
@@ -206,6 +219,16 @@ pub(crate) fn rows(other: Kind) -> Vec<Vec<Kind>> {
 
 /// What a reader that stalls has asked for: more than all kernels on the way keep.
 const STALLED: usize = 20_000_000;
+
+/// Readers that stall, so many at the router that connects and at the one that listens, beside each kind of router.
+pub(crate) fn past_stalled_readers_of_all_kinds(connecting: usize, listening: usize) {
+    with_service(|| {
+        for other in [Kind::Knetsim].iter().chain(OTHERS) {
+            past_stalled_readers(&[Kind::Knetsim, *other], ServiceAt::First, connecting, FRAME);
+            past_stalled_readers(&[*other, Kind::Knetsim], ServiceAt::Last, listening, FRAME);
+        }
+    });
+}
 
 /// Readers that stall hold up neither the link nor those who read.
 pub(crate) fn past_stalled_readers(kinds: &[Kind], service: ServiceAt, stalled: usize, frame: u32) {

@@ -9,7 +9,7 @@ mod common;
 #[path = "../network/rows.rs"]
 mod rows;
 
-use rows::{FRAME, Kind, ServiceAt, downloads, has_skrouterd, past_stalled_readers, rows, with_service};
+use rows::{Kind, ServiceAt, downloads, past_stalled_readers_of_all_kinds, rows, with_service};
 
 const SIZE: u64 = 60_000_000;
 
@@ -35,28 +35,20 @@ fn all_downloads_with_the_stand_in() {
     with_service(|| rows(Kind::StandIn).iter().for_each(|row| all(row, &[1, 2, 4, 8, 16])));
 }
 
+#[cfg(feature = "skrouterd")]
 #[test]
-fn all_downloads_with_skrouterd_where_it_is() {
-    if has_skrouterd() {
-        with_service(|| rows(Kind::Skrouterd).iter().for_each(|row| all(row, &[1, 2, 4, 8, 16])));
-    }
+fn all_downloads_with_skrouterd() {
+    with_service(|| rows(Kind::Skrouterd).iter().for_each(|row| all(row, &[1, 2, 4, 8, 16])));
 }
 
 /// For comparison: two of them end their connection at sixteen at once, for what waits in it.
+#[cfg(feature = "skrouterd")]
 #[test]
-fn downloads_between_two_skrouterd_where_they_are() {
-    if has_skrouterd() {
-        with_service(|| all(&[Kind::Skrouterd, Kind::Skrouterd], &[1, 2, 4]));
-    }
+fn downloads_between_two_skrouterd() {
+    with_service(|| all(&[Kind::Skrouterd, Kind::Skrouterd], &[1, 2, 4]));
 }
 
 #[test]
 fn many_readers_that_stall_hold_up_nobody() {
-    let others = [Some(Kind::Knetsim), Some(Kind::StandIn), has_skrouterd().then_some(Kind::Skrouterd)];
-    with_service(|| {
-        for other in others.into_iter().flatten() {
-            past_stalled_readers(&[Kind::Knetsim, other], ServiceAt::First, 40, FRAME);
-            past_stalled_readers(&[other, Kind::Knetsim], ServiceAt::Last, 40, FRAME);
-        }
-    });
+    past_stalled_readers_of_all_kinds(40, 40);
 }
