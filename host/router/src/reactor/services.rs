@@ -228,7 +228,7 @@ mod tests {
         let (now, connection) = (core.now, 7);
         let hello = Control::Hello { instance: 1, seen: vec!["a".to_owned()] };
         core.routing.receive(connection, 1, "b", hello, now);
-        let mut say = |core: &mut Core, mobile_seq: i64, addresses: &[&str]| {
+        let say = |core: &mut Core, mobile_seq: i64, addresses: &[&str]| {
             let all = addresses.iter().map(|address| ((*address).to_owned(), 3)).collect();
             let addresses = Control::Addresses { mobile_seq, change: Change::All(all) };
             core.routing.receive(connection, 1, "b", addresses, now);
