@@ -69,6 +69,26 @@ impl Attachment {
         self.args.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(";")
     }
 
+    /// Refuses keys of CNI_ARGS other than these, unless `IgnoreUnknown` says that they may be there. Each plugin gets
+    /// all of CNI_ARGS, and knows its own (containernetworking/cni `pkg/types/args.go`).
+    pub(crate) fn refuse_unknown_args(&self, known: &[&str]) -> Result<(), Error> {
+        const IGNORE: &str = "IgnoreUnknown";
+        let ignore = self.args.iter().rfind(|(key, _)| key == IGNORE).map_or("0", |(_, value)| value);
+        match ignore.to_ascii_lowercase().as_str() {
+            "1" | "true" => return Ok(()),
+            "0" | "false" => {}
+            _ => return Err(Error::Parameter(format!("CNI_ARGS: {IGNORE} {ignore:?} is not 1, true, 0 or false"))),
+        }
+        let unknown = self.args.iter().map(|(key, _)| key.as_str()).find(|key| *key != IGNORE && !known.contains(key));
+        match unknown {
+            Some(key) => Err(Error::Parameter(format!(
+                "CNI_ARGS: {key} is not one of {}; with {IGNORE}=1 it has no effect",
+                known.join(", ")
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The value of a key of CNI_ARGS, the last of several; none where it is empty.
     pub(crate) fn arg(&self, key: &str) -> Option<&str> {
         let mut values = self.args.iter().filter(|(name, _)| name == key).map(|(_, value)| value.as_str());
@@ -95,6 +115,23 @@ pub(crate) fn parse_args(text: &str) -> Result<Vec<(String, String)>, Error> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn unknown_args_are_refused_unless_they_may_be_there() {
+        let refused = |text: &str| {
+            let attachment = Attachment { args: parse_args(text).unwrap(), ..Attachment::default() };
+            attachment.refuse_unknown_args(&["IP"]).err().map(|error| error.to_string())
+        };
+        for text in ["", "IP=10.1.0.5", "A=1;IgnoreUnknown=1", "IgnoreUnknown=True;A=", "IgnoreUnknown=0;IP="] {
+            assert_eq!(refused(text), None, "{text}");
+        }
+        let unknown = "CNI_ARGS: A is not one of IP; with IgnoreUnknown=1 it has no effect";
+        for text in ["A=1", "IP=;A=", "A=1;IgnoreUnknown=FALSE", "IgnoreUnknown=1;A=1;IgnoreUnknown=0"] {
+            assert!(refused(text).unwrap().contains(unknown), "{text}: {:?}", refused(text));
+        }
+        assert!(refused("ignoreunknown=1").unwrap().contains("ignoreunknown is not one of IP"));
+        assert!(refused("IgnoreUnknown=yes").unwrap().contains("\"yes\" is not 1, true, 0 or false"));
+    }
 
     #[test]
     fn names_that_paths_or_devices_cannot_bear_are_refused() {

@@ -9,7 +9,7 @@ use knetsim_kernel::netlink::Netlink;
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use crate::attachment::Attachment;
+use crate::attachment::{Attachment, is_plain_name};
 use crate::cache;
 use crate::config::{self, NetworkList, Object};
 use crate::error::Error;
@@ -63,6 +63,12 @@ impl Runtime {
         attachment: &Attachment,
     ) -> Result<NetworkList, Error> {
         attachment.validate()?;
+        // It becomes part of a path.
+        if !is_plain_name(name) {
+            return Err(Error::Parameter(format!(
+                "{name:?} is not a network's name: a letter or digit, then letters, digits, `_`, `.` and `-`"
+            )));
+        }
         let loaded = NetworkList::load(&self.host.files, folder, name, true);
         loaded.or_else(|error| cache::network(&self.host.files, name, attachment).ok_or(error))
     }

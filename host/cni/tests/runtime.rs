@@ -239,6 +239,61 @@ fn gc_keeps_what_is_valid() {
     });
 }
 
+/// GC takes what it can, as DEL does: whatever the configuration says, without the subnet, which may be lost.
+#[test]
+fn gc_needs_neither_the_subnet_nor_options_that_add_takes() {
+    in_namespaces(async || {
+        let node = Node::new("n");
+        let list = node.runtime.network("n").unwrap();
+        let containers: Vec<_> = ["c1", "c2"].map(|id| node.container(id)).into();
+        for container in &containers {
+            node.runtime.add(&list, container).await.unwrap();
+        }
+        let ghost = || {
+            write(&node.root.join("var/lib/cni/networks/n/11.10.130.1"), "ghost\r\neth0");
+            write(&node.root.join("var/lib/cni/flannel/ghost"), "{}");
+        };
+        let left = || {
+            let files = ["var/lib/cni/networks/n/11.10.130.1", "var/lib/cni/flannel/ghost"];
+            files.map(|path| node.root.join(path).exists())
+        };
+        let of = |delegate: Value| {
+            let plugin = json!({"type": "flannel", "delegate": delegate});
+            let list = json!({"cniVersion": "1.1.0", "name": "n", "plugins": [plugin]});
+            NetworkList::parse(list.to_string().as_bytes()).unwrap()
+        };
+        fs::remove_file(node.root.join("run/flannel/subnet.env")).unwrap();
+        for network in [list.clone(), of(json!({"name": "x", "ipam": {}, "vlan": 7, "mtu": "x"}))] {
+            ghost();
+            node.runtime.gc(&network, &containers).await.unwrap();
+            assert_eq!(left(), [false, false]);
+        }
+        // What the other plugin could not do it can be asked for again.
+        ghost();
+        node.runtime.gc(&of(json!({"type": "none"})), &containers).await.unwrap_err();
+        assert_eq!(left(), [true, true]);
+        for container in &containers {
+            assert!(node.root.join("var/lib/cni/flannel").join(&container.container_id).exists());
+        }
+    });
+}
+
+#[test]
+fn a_network_s_name_leads_to_no_other_folder() {
+    in_namespaces(async || {
+        let node = Node::new("n");
+        let list = node.runtime.network("n").unwrap();
+        let container = node.container("c1");
+        node.runtime.add(&list, &container).await.unwrap();
+        let kept = fs::read(node.root.join("var/lib/cni/results/n-c1-eth0")).unwrap();
+        fs::write(node.root.join("var/lib/cni/x-c1-eth0"), kept).unwrap();
+        for name in ["../x", "", "a/b", "."] {
+            assert_eq!(node.runtime.network_of(name, &container).unwrap_err().code(), 4, "{name}");
+        }
+        node.runtime.network_of("n", &container).unwrap();
+    });
+}
+
 #[test]
 fn status_says_whether_containers_can_come() {
     in_namespaces(async || {
@@ -273,7 +328,9 @@ fn addresses_are_asked_for_by_capability_and_by_argument() {
         assert_eq!(result.address(), Some("11.10.128.78".parse().unwrap()));
 
         let mut container = node.container("c3");
-        container.args = vec![("IP".into(), "11.10.128.90".into()), ("MAC".into(), "02:00:00:00:00:90".into())];
+        // Each of the two plugins knows one.
+        let asked = [("IP", "11.10.128.90"), ("MAC", "02:00:00:00:00:90"), ("IgnoreUnknown", "1")];
+        container.args = asked.map(|(key, value)| (key.into(), value.into())).into();
         let result = node.runtime.add(&bridge("n", json!({})), &container).await.unwrap();
         assert_eq!(
             (result.address(), result.interfaces[2].mac.as_str()),
@@ -284,7 +341,7 @@ fn addresses_are_asked_for_by_capability_and_by_argument() {
         {
             let mut container = Attachment { ..container.clone() };
             container.container_id = "c4".into();
-            container.args = vec![("IP".into(), ip.into())];
+            container.args = vec![("IP".into(), ip.into()), ("IgnoreUnknown".into(), "1".into())];
             let error = node.runtime.add(&bridge("n", json!({})), &container).await.unwrap_err();
             assert!(error.to_string().ends_with(words), "{error}");
         }

@@ -44,7 +44,7 @@ pub(super) async fn run(call: Call<'_>) -> Result<Option<AddResult>, Error> {
         // DEL takes what it can, whatever else the configuration says.
         Command::Del => del(call, &kept).await,
         Command::Check => check(call, &kept).await,
-        Command::Gc => gc(call, config()?).await,
+        Command::Gc => gc(call).await,
         Command::Status => {
             let unavailable = |error: Error| Error::Unavailable(format!("flannel has no subnet yet: {error}"));
             let delegate = delegate(call, config()?).map_err(unavailable)?;
@@ -93,8 +93,13 @@ async fn check(call: Call<'_>, kept: &str) -> Result<Option<AddResult>, Error> {
     call.with_config(&delegate).run(config::kind(&delegate)).await
 }
 
-async fn gc(call: Call<'_>, config: Config) -> Result<Option<AddResult>, Error> {
+/// The other plugin first: what is kept for DEL goes when what it is about is gone.
+async fn gc(call: Call<'_>) -> Result<Option<AddResult>, Error> {
     let valid = super::host_local::valid_attachments(call.config)?;
+    let mut delegate = delegate_for_del(call.config);
+    let reserved = call.config.iter().filter(|(key, _)| key.starts_with("cni.dev/"));
+    delegate.extend(reserved.map(|(key, value)| (key.clone(), value.clone())));
+    call.with_config(&delegate).run(config::kind(&delegate)).await?;
     let files = &call.host.files;
     let data_dir = data_dir(call.config)?;
     for id in files.list(data_dir)? {
@@ -102,10 +107,7 @@ async fn gc(call: Call<'_>, config: Config) -> Result<Option<AddResult>, Error> 
             files.remove(&format!("{data_dir}/{id}"))?;
         }
     }
-    let mut delegate = delegate(call, config)?;
-    let reserved = call.config.iter().filter(|(key, _)| key.starts_with("cni.dev/"));
-    delegate.extend(reserved.map(|(key, value)| (key.clone(), value.clone())));
-    call.with_config(&delegate).run(config::kind(&delegate)).await
+    Ok(None)
 }
 
 fn read_kept(files: &Files, kept: &str) -> Result<Option<Object>, Error> {

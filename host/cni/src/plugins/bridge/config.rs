@@ -91,6 +91,7 @@ impl Config {
                 ..Config::default()
             });
         }
+        attachment.refuse_unknown_args(&["MAC"])?;
         for (key, why) in REFUSED {
             let value = go_json::field(json, key).unwrap_or(&Value::Null);
             let empty = [Value::Null, Value::Bool(false), Value::from(0), Value::Array(Vec::new())];

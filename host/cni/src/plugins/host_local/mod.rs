@@ -103,6 +103,9 @@ struct Pool {
 }
 
 pub(super) async fn run(call: Call<'_>) -> Result<Option<AddResult>, Error> {
+    if matches!(call.command, Command::Add | Command::Check) {
+        call.attachment.refuse_unknown_args(&["IP"])?;
+    }
     let pool = || Pool::new(call, config::typed(call.config)?);
     let mut store = Store::open(&call.host.files, &call.host.leases, folder(call.config)?).await?;
     match call.command {
