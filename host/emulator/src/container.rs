@@ -89,7 +89,7 @@ impl Emulator {
     async fn empty(&self, reference: &ContainerRef, node: &Node, namespace: &NetNs) -> Result<(), Failure> {
         let doing = || format!("delete container {reference}");
         self.inner.captures.end_in(namespace);
-        self.state().cut.forget(namespace);
+        self.state().dropped_routes.forget(namespace);
         let ended = self.sandbox().kill_in(namespace).await.map_err(|error| Failure::failed(doing(), &error));
         let unplugged = self.unplug(node, reference).await.map_err(|error| Failure::failed(doing(), &error));
         let unnamed = self.sandbox().detach(&node.plan.name, reference.name.as_str()).await;

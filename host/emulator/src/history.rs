@@ -112,17 +112,24 @@ pub(crate) async fn watch(
     let history = history.clone();
     let task = tokio::spawn(async move {
         loop {
-            match monitor.next().await {
-                Ok(change) if is_of_a_probe(&change) => {}
-                Ok(change) => {
-                    tell(&change);
-                    history.push(&place, change);
-                }
-                Err(error) => return history.push(&place, stopped(&error)),
+            let announced = monitor.next().await;
+            let ends = announced.is_err();
+            note(&history, &place, announced, &tell);
+            if ends {
+                return;
             }
         }
     });
     Ok(Watch(task.abort_handle()))
+}
+
+/// Takes note of what the kernel announced, or of why no more comes; `tell` is called with either.
+fn note(history: &History, place: &str, announced: Result<Change, KernelError>, tell: &impl Fn(&Change)) {
+    let change = announced.unwrap_or_else(|error| stopped(&error));
+    if !is_of_a_probe(&change) {
+        tell(&change);
+        history.push(place, change);
+    }
 }
 
 /// Whether it is about a place that a check sends from.
@@ -172,6 +179,15 @@ mod tests {
         let change = Change { subject: "namespace".into(), verb: "new".into(), detail: "a\n\u{1b}[31m\u{200b}".into() };
         history.push("box", change);
         assert_eq!(history.entries()[0].change.detail, "a\\n\\u{1b}[31m\\u{200b}");
+    }
+
+    #[test]
+    fn whoever_looks_after_a_node_is_told_that_no_more_is_announced() {
+        let (history, told) = (History::new(), Mutex::new(Vec::new()));
+        let tell = |change: &Change| told.lock().unwrap().push(change.subject.clone());
+        note(&history, "C0w1", Err(KernelError::answer("listen".to_owned(), "it can't")), &tell);
+        assert_eq!(*told.lock().unwrap(), ["history"]);
+        assert_eq!(history.entries()[0].change.verb, "gone");
     }
 
     #[test]

@@ -2,27 +2,27 @@
 //!
 //! With an interface that is set down the kernel drops its routes, which no cut cable would do. A node sets its own
 //! again ([`crate::node_network`]); nobody does so in a container, so that they are noted here and put back.
+//!
+//! Noted are IPv4 unicast routes of the table `main` with one next hop, but for those that the kernel makes itself.
 
 use std::collections::BTreeMap;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use knetsim_kernel::KernelError;
 use knetsim_kernel::netlink::{Netlink, Request, RouteSpec};
 use knetsim_kernel::netns::NetNs;
-use knetsim_model::observe::{Link, Route};
+use knetsim_model::observe::{Link, MAIN_TABLE, Route};
 use knetsim_model::{Failure, InterfaceRef, Target};
 
 use crate::Emulator;
 use crate::fabric::ETH0;
 
-/// The routing table `main`.
-const MAIN: u32 = 254;
-
-/// The routes that went with containers' interfaces which were set down, by namespace and index.
+/// The routes that went with containers' interfaces which were set down, by namespace and index, until they are set
+/// again.
 #[derive(Default)]
-pub(crate) struct Cut(BTreeMap<(u64, u32), Vec<RouteSpec>>);
+pub(crate) struct DroppedRoutes(BTreeMap<(u64, u32), Vec<RouteSpec>>);
 
-impl Cut {
+impl DroppedRoutes {
     /// The namespace is gone; its number may be another one's soon.
     pub(crate) fn forget(&mut self, namespace: &NetNs) {
         self.0.retain(|(of, _), _| *of != namespace.inode());
@@ -54,36 +54,62 @@ impl Emulator {
     }
 
     fn cut(&self, namespace: &NetNs, netlink: &Netlink, link: &Link) -> Result<(), KernelError> {
-        if link.up {
-            let routes = netlink.routes()?;
-            let lost = routes.iter().filter_map(|route| lost_with(link, route)).collect();
-            self.state().cut.0.insert((namespace.inode(), link.index), lost);
+        let routes = if link.up { netlink.routes()? } else { Vec::new() };
+        netlink.set_up(link.index, false)?;
+        let dropped = routes.iter().filter_map(|route| dropped_with(link, route));
+        // Some may be left of a time when they could not be set again.
+        let mut state = self.state();
+        let noted = state.dropped_routes.0.entry((namespace.inode(), link.index)).or_default();
+        for route in dropped {
+            noted.retain(|old| !same_place(old, &route));
+            noted.push(route);
         }
-        netlink.set_up(link.index, false)
+        Ok(())
     }
 
     fn mend(&self, namespace: &NetNs, netlink: &Netlink, link: &Link) -> Result<(), KernelError> {
-        let noted = self.state().cut.0.remove(&(namespace.inode(), link.index));
-        if link.up {
-            // Somebody else has set it up, and may have made other routes since.
+        let of = (namespace.inode(), link.index);
+        let mut noted = self.state().dropped_routes.0.get(&of).cloned().unwrap_or_default();
+        netlink.set_up(link.index, true)?;
+        if noted.is_empty() {
             return Ok(());
         }
-        netlink.set_up(link.index, true)?;
-        netlink.apply(noted.iter().flatten().map(Request::replace_route))
+        // Somebody may have made others in their places since.
+        let routes: Vec<_> = netlink.routes()?.iter().filter(|is| is.table == MAIN_TABLE).filter_map(place).collect();
+        noted.retain(|route| !routes.contains(&(route.destination, route.metric)));
+        // A gateway may be reached by another of them.
+        noted.sort_by_key(|route| route.gateway.is_some());
+        netlink.apply(noted.iter().map(Request::replace_route))?;
+        self.state().dropped_routes.0.remove(&of);
+        Ok(())
     }
 }
 
-/// The route as it can be set again, where it goes with the interface and the kernel makes it not by itself.
-fn lost_with(link: &Link, route: &Route) -> Option<RouteSpec> {
+/// The destination of a route; none where it isn't of IPv4.
+fn destination(route: &Route) -> Option<Ipv4Net> {
+    match route.destination.as_str() {
+        "default" => Some(Ipv4Net::default()),
+        destination => destination.parse().ok(),
+    }
+}
+
+/// What no two routes of a table have in common.
+fn place(route: &Route) -> Option<(IpNet, u32)> {
+    Some((destination(route)?.into(), route.metric))
+}
+
+fn same_place(one: &RouteSpec, other: &RouteSpec) -> bool {
+    (one.destination, one.metric) == (other.destination, other.metric)
+}
+
+/// The route as it can be set again, where it goes with the interface and the kernel doesn't make it by itself.
+fn dropped_with(link: &Link, route: &Route) -> Option<RouteSpec> {
     let goes = route.interface.as_ref() == Some(&link.name)
-        && route.table == MAIN
+        && route.table == MAIN_TABLE
         && route.protocol != "kernel"
         && route.kind == "unicast"
         && route.gateway.is_none_or(|gateway| gateway.is_ipv4());
-    let to: Ipv4Net = match route.destination.as_str() {
-        "default" => Ipv4Net::default(),
-        destination => destination.parse().ok()?,
-    };
+    let to = destination(route)?;
     goes.then(|| RouteSpec {
         gateway: route.gateway,
         device: Some(link.index),

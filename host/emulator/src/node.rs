@@ -274,39 +274,60 @@ impl Emulator {
         config: &FlannelConfig,
         steps: &Steps<'_>,
     ) -> Result<(), Failure> {
-        let cluster = self.state().cluster(name)?;
-        let failed = |error: &dyn std::error::Error| Failure::failed(format!("flannel of cluster {name}"), error);
-        let nodes: Vec<_> = self
-            .state()
-            .nodes
-            .values()
-            .filter(|node| node.plan.name.cluster().as_ref() == Some(name))
-            .cloned()
-            .collect();
-        cluster.etcd.put_config(config).await.map_err(|error| failed(&error))?;
-        let plan = ClusterPlan { flannel: config.clone(), ..cluster.plan.clone() };
-        self.state().clusters.insert(
-            name.clone(),
-            Arc::new(Cluster { plan, etcd: cluster.etcd.clone(), members: cluster.members.clone() }),
-        );
-        let workers = nodes.iter().filter_map(|node| match &node.role {
-            Role::Worker { agent, .. } => Some((node, agent.clone())),
-            Role::Etcd(_) | Role::Scratch => None,
-        });
-        let workers: Vec<_> = workers.collect();
-        // No agent starts before the last old lease is gone: it would lead there.
-        try_join_all(workers.iter().map(async |(node, agent)| {
-            agent.release().await.map_err(|error| failed(&error))?;
-            remove_bridge(&node.netlink).map_err(|error| failed(&error))?;
-            node.network.set_pod_network(config.network).map_err(|error| failed(&error))
-        }))
-        .await?;
-        let agents: Vec<_> = workers.into_iter().map(|(_, agent)| agent).collect();
-        try_join_all(agents.iter().map(|agent| agent.restart(AGENT_READY))).await.map_err(|error| failed(&error))?;
-        self.introduce(name, &agents).await?;
+        let before = self.state().cluster(name)?;
+        let put = before.etcd.put_config(config).await;
+        put.map_err(|error| Failure::failed(format!("flannel of cluster {name}"), &error))?;
+        let changed = match self.clear_agents(&before, config).await {
+            Ok(()) => self.start_agents(name).await,
+            failed => failed,
+        };
+        if let Err(failure) = changed {
+            let put = before.etcd.put_config(&before.plan.flannel).await;
+            let put = put.map_err(|error| Failure::failed(format!("flannel of cluster {name}"), &error));
+            let cleared = self.clear_agents(&before, &before.plan.flannel).await;
+            for undone in [put, cleared, self.start_agents(name).await] {
+                if let Err(second) = undone {
+                    self.say(Event::Warning { message: format!("while undoing: {}", second.message) });
+                }
+            }
+            return Err(failure);
+        }
         steps.done(format!("cluster {name}: agents restarted"));
         self.changed("cluster", name.as_str());
         Ok(())
+    }
+
+    /// Ends a cluster's agents, and has all else be as that configuration says. Goes on past errors; the first of them is
+    /// the answer.
+    async fn clear_agents(&self, cluster: &Cluster, config: &FlannelConfig) -> Result<(), Failure> {
+        let name = &cluster.plan.name;
+        let failed = |error: &dyn std::error::Error| Failure::failed(format!("flannel of cluster {name}"), error);
+        let plan = ClusterPlan { flannel: config.clone(), ..cluster.plan.clone() };
+        let workers: Vec<_> = {
+            let mut state = self.state();
+            let cluster = Cluster { plan, etcd: cluster.etcd.clone(), members: cluster.members.clone() };
+            state.clusters.insert(name.clone(), Arc::new(cluster));
+            let workers = state.nodes.values().filter(|node| node.plan.name.cluster().as_ref() == Some(name));
+            workers.cloned().collect()
+        };
+        let cleared = join_all(workers.iter().map(async |node| {
+            let Role::Worker { agent, .. } = &node.role else { return Ok(()) };
+            let released = agent.release().await.map_err(|error| failed(&error));
+            let removed = remove_bridge(&node.netlink).map_err(|error| failed(&error));
+            let led = node.network.set_pod_network(config.network).map_err(|error| failed(&error));
+            released.and(removed).and(led)
+        }));
+        cleared.await.into_iter().collect()
+    }
+
+    /// Has a cluster's agents begin anew, with the configuration that etcd has, when the last old lease is gone: one that
+    /// began before would lead there.
+    async fn start_agents(&self, name: &ClusterName) -> Result<(), Failure> {
+        let agents = self.state().agents(name);
+        let started = join_all(agents.iter().map(|agent| agent.restart(AGENT_READY))).await;
+        let started: Result<(), _> = started.into_iter().collect();
+        started.map_err(|error| Failure::failed(format!("flannel of cluster {name}"), &error))?;
+        self.introduce(name, &agents).await
     }
 
     /// Whether a node's agents mend what somebody else changed.

@@ -3,13 +3,12 @@
 //!
 //! | what happens | what follows |
 //! |---|---|
-//! | `eth0` is set down | it is told; nobody sets it up again: whoever did that may want it so |
-//! | `eth0` is set up again | the routes that the kernel dropped with it are set again, with repair off, too: nobody deleted them |
-//! | an address or a route is deleted or changed | it is mended where repair is on, else told |
+//! | `eth0` is set down | it is reported; nobody sets it up again: whoever did that may want it so |
+//! | `eth0` is set up again | the routes that the kernel dropped with it are set again, with repair off, too: nobody deleted them. What somebody deleted before stays away |
+//! | an address or a route is deleted or changed | it is mended where repair is on, else reported |
 //!
 //! As commands: `ip address`, `ip route`.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,64 +17,28 @@ use ipnet::Ipv4Net;
 use knetsim_kernel::KernelError;
 use knetsim_kernel::netlink::{Netlink, Request, RouteKind, RouteSpec};
 use knetsim_model::names::NodeKind;
-use knetsim_model::observe::{Address, Change, Link, Route};
-use knetsim_model::{NodeName, chain, underlay};
+use knetsim_model::observe::Change;
+use knetsim_model::{NodeName, chain};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::fabric::{ETH0, ETH0_INDEX};
-use crate::plan::NodePlan;
 
-/// The routing table `main`.
-const MAIN: u32 = 254;
-/// How long announcements are gathered before the node is looked at.
+mod given;
+
+pub(crate) use given::Given;
+use given::{Drift, GivenRoute, Mend, Observed};
+
+/// How often the node is looked at when the kernel announces nothing.
+const LOOK: Duration = Duration::from_secs(30);
+/// How long announcements are gathered before the node is looked at. The kernel announces an interface before the routes
+/// that it makes with it.
 const GATHER: Duration = Duration::from_millis(50);
+/// The pause after a look that failed.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How often what was mended is looked at again: with an address, all routes may be gone.
 const ROUNDS: usize = 3;
-
-/// What a node is given.
-#[derive(Clone, Debug)]
-pub(crate) struct Given {
-    address: Ipv4Net,
-    ways: Vec<Way>,
-}
-
-/// A route of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Way {
-    to: Ipv4Net,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// What the kernel makes of the address: by `eth0`, from that address.
-    OnLink,
-    /// By `eth0`.
-    Eth0,
-    /// To nowhere, as if no route were there.
-    Throw,
-}
-
-/// One difference.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Drift {
-    NoInterface,
-    Down,
-    NoAddress,
-    /// A route is missing, or another is in its place.
-    Way(Way, Option<String>),
-}
-
-/// What is mended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mend {
-    Nothing,
-    /// Routes that are missing.
-    Lost,
-    All,
-}
 
 /// Looks after what a node was given, until it is dropped.
 pub(crate) struct NodeNetwork {
@@ -86,144 +49,19 @@ pub(crate) struct NodeNetwork {
 struct Inner {
     node: NodeName,
     netlink: Netlink,
-    /// Also the turn: who looks and mends holds it.
-    given: Mutex<Given>,
+    /// Locked while the node is looked at and mended: one after the other.
+    state: Mutex<State>,
     repair: AtomicBool,
-    /// `eth0` is down.
-    cut: AtomicBool,
-    /// `eth0` was set up after it was down.
-    back: AtomicBool,
+    /// `eth0` was down, as was announced or seen, and what the kernel dropped with it was not set again yet.
+    was_down: AtomicBool,
     look: Notify,
     drift: Mutex<Vec<String>>,
 }
 
-/// What the kernel has.
-struct Observed {
-    link: Option<Link>,
-    addresses: Vec<Address>,
-    routes: Vec<Route>,
-}
-
-impl Given {
-    /// What a node gets; a worker also knows its pods' network.
-    pub(crate) fn of(node: &NodePlan, pod_network: Option<Ipv4Net>) -> Self {
-        let address = Ipv4Net::new_assert(node.address, node.prefix);
-        // Whatever is sent leaves by some device, and so meets the rules of the hook `output`; nobody answers there.
-        let mut ways =
-            vec![Way { to: address.trunc(), kind: Kind::OnLink }, Way { to: Ipv4Net::default(), kind: Kind::Eth0 }];
-        if node.name.kind() == NodeKind::Worker {
-            ways.push(Way { to: underlay::SERVICES, kind: Kind::Eth0 });
-        }
-        let mut given = Given { address, ways };
-        given.set_pod_network(pod_network);
-        given
-    }
-
-    /// A packet for a pod that no node leads to would leave by the default route, or by that to the underlay.
-    fn set_pod_network(&mut self, pod_network: Option<Ipv4Net>) {
-        self.ways.retain(|way| way.kind != Kind::Throw);
-        self.ways.extend(pod_network.map(|to| Way { to, kind: Kind::Throw }));
-    }
-
-    /// What gives all of it to a new node.
-    pub(crate) fn requests(&self) -> Vec<Request> {
-        let mut requests = vec![Request::set_up(ETH0_INDEX, true), self.add_address(ETH0_INDEX)];
-        let others = self.ways.iter().filter(|way| way.kind != Kind::OnLink);
-        requests.extend(others.map(|way| self.add(way, ETH0_INDEX)));
-        requests
-    }
-
-    fn add_address(&self, device: u32) -> Request {
-        Request::add_address(device, self.address.into())
-    }
-
-    fn add(&self, way: &Way, device: u32) -> Request {
-        let route = RouteSpec::to(way.to);
-        Request::replace_route(&match way.kind {
-            Kind::OnLink => RouteSpec { device: Some(device), source: Some(self.address.addr().into()), ..route },
-            Kind::Eth0 => RouteSpec { device: Some(device), ..route },
-            Kind::Throw => RouteSpec { kind: RouteKind::Throw, ..route },
-        })
-    }
-
-    /// What differs. Where the interface or its address is missing that alone is told: the rest follows from it.
-    fn compare(&self, observed: &Observed) -> Vec<Drift> {
-        let Some(link) = &observed.link else { return vec![Drift::NoInterface] };
-        if !link.up {
-            return vec![Drift::Down];
-        }
-        let ours = |is: &Address| {
-            is.interface == ETH0
-                && is.address == IpAddr::V4(self.address.addr())
-                && is.prefix == self.address.prefix_len()
-        };
-        if !observed.addresses.iter().any(ours) {
-            return vec![Drift::NoAddress];
-        }
-        let missing = |way: &Way| observed.has(way).err().map(|instead| Drift::Way(*way, instead));
-        self.ways.iter().filter_map(missing).collect()
-    }
-}
-
-impl Observed {
-    fn read(netlink: &Netlink) -> Result<Self, KernelError> {
-        Ok(Observed { link: netlink.link(ETH0)?, addresses: netlink.addresses()?, routes: netlink.routes()? })
-    }
-
-    /// Whether a route is there; else what is there in its place.
-    fn has(&self, way: &Way) -> Result<(), Option<String>> {
-        let destination = way.destination();
-        // The kernel takes the one with the lowest metric.
-        let candidates = self.routes.iter().filter(|route| route.table == MAIN && route.destination == destination);
-        let Some(first) = candidates.min_by_key(|route| route.metric) else { return Err(None) };
-        let is = value(first);
-        if is == way.value() { Ok(()) } else { Err(Some(is)) }
-    }
-}
-
-impl Way {
-    /// As `ip route` has it.
-    fn destination(&self) -> String {
-        if self.to.prefix_len() == 0 { "default".to_owned() } else { self.to.to_string() }
-    }
-
-    /// Where it leads, as `ip route` has it.
-    fn value(&self) -> String {
-        match self.kind {
-            Kind::OnLink | Kind::Eth0 => format!("dev {ETH0}"),
-            Kind::Throw => "throw".to_owned(),
-        }
-    }
-}
-
-/// Where a route leads, as `ip route` has it.
-fn value(route: &Route) -> String {
-    let kind = Some(route.kind.clone()).filter(|kind| kind != "unicast");
-    let gateway = route.gateway.map(|gateway| format!("via {gateway}"));
-    let device = route.interface.as_ref().map(|interface| format!("dev {interface}"));
-    [kind, gateway, device].into_iter().flatten().collect::<Vec<_>>().join(" ")
-}
-
-impl Drift {
-    fn is_mended_by(&self, mend: Mend) -> bool {
-        match self {
-            Drift::NoInterface | Drift::Down => false,
-            Drift::Way(_, None) => mend != Mend::Nothing,
-            Drift::NoAddress | Drift::Way(_, Some(_)) => mend == Mend::All,
-        }
-    }
-
-    fn words(&self, node: &NodeName, given: &Given) -> String {
-        match self {
-            Drift::NoInterface => format!("{node} has no interface {ETH0}"),
-            Drift::Down => format!("{node}'s {ETH0} is down"),
-            Drift::NoAddress => format!("{node}'s {ETH0} has no address {}", given.address),
-            Drift::Way(way, None) => format!("{node} has no route to {} ({})", way.destination(), way.value()),
-            Drift::Way(way, Some(is)) => {
-                format!("{node}'s route to {} is {is} instead of {}", way.destination(), way.value())
-            }
-        }
-    }
+struct State {
+    given: Given,
+    /// The routes that somebody deleted, as the kernel announced, and that are missing still.
+    deleted: Vec<GivenRoute>,
 }
 
 impl Drop for NodeNetwork {
@@ -235,19 +73,23 @@ impl Drop for NodeNetwork {
 impl NodeNetwork {
     /// Begins to look after a node that has all of it.
     pub(crate) fn start(node: NodeName, netlink: Netlink, given: Given) -> Self {
+        NodeNetwork::start_with(node, netlink, given, LOOK)
+    }
+
+    /// `look`: how often it is looked at when the kernel announces nothing.
+    fn start_with(node: NodeName, netlink: Netlink, given: Given, look: Duration) -> Self {
         // A scratch node is for trying things by hand.
         let repair = AtomicBool::new(node.kind() != NodeKind::Scratch);
         let inner = Arc::new(Inner {
             node,
             netlink,
-            given: Mutex::new(given),
+            state: Mutex::new(State { given, deleted: Vec::new() }),
             repair,
-            cut: AtomicBool::new(false),
-            back: AtomicBool::new(false),
+            was_down: AtomicBool::new(false),
             look: Notify::new(),
             drift: Mutex::default(),
         });
-        let task = tokio::spawn(inner.clone().run()).abort_handle();
+        let task = tokio::spawn(inner.clone().run(look)).abort_handle();
         NodeNetwork { inner, task }
     }
 
@@ -256,7 +98,7 @@ impl NodeNetwork {
         lock(&self.inner.drift).clone()
     }
 
-    /// Whether it mends what somebody else changed, or only tells.
+    /// Whether it mends what somebody else changed, or only reports it.
     pub(crate) fn set_repair(&self, on: bool) {
         self.inner.repair.store(on, Ordering::Relaxed);
         self.inner.look.notify_one();
@@ -267,48 +109,49 @@ impl NodeNetwork {
         self.inner.repair.load(Ordering::Relaxed)
     }
 
-    /// The pods' network is another one from now on.
+    /// The pods' network is another one from now on. When that fails, it is the old one still.
     pub(crate) fn set_pod_network(&self, pod_network: Ipv4Net) -> Result<(), KernelError> {
         {
-            let mut given = lock(&self.inner.given);
-            let throws =
-                |given: &Given| given.ways.iter().copied().filter(|way| way.kind == Kind::Throw).collect::<Vec<_>>();
-            let old = throws(&given);
+            let mut state = lock(&self.inner.state);
+            let mut given = state.given.clone();
             given.set_pod_network(Some(pod_network));
-            let remove = old.iter().map(|way| RouteSpec { kind: RouteKind::Throw, ..RouteSpec::to(way.to) });
-            let remove: Vec<_> = remove.map(|route| Request::delete_route(&route)).collect();
-            let add = throws(&given);
-            let add = add.iter().map(|way| given.add(way, ETH0_INDEX));
-            self.inner.netlink.apply(remove.into_iter().chain(add))?;
+            let (old, new) = (state.given.throws(), given.throws());
+            self.inner.netlink.apply(new.iter().map(|route| given.add(route, ETH0_INDEX)))?;
+            let old = old.iter().filter(|route| !new.contains(route));
+            let old = old.map(|route| RouteSpec { kind: RouteKind::Throw, ..RouteSpec::to(route.to) });
+            self.inner.netlink.apply(old.map(|route| Request::delete_route(&route)))?;
+            state.given = given;
         }
-        self.inner.settle(Mend::Nothing)
+        self.inner.settle()
     }
 
     /// `eth0` was set up: sets the routes again that the kernel dropped when it went down.
     pub(crate) fn came_back(&self) -> Result<(), KernelError> {
-        self.inner.settle(Mend::Lost)
+        self.inner.was_down.store(true, Ordering::Relaxed);
+        self.inner.settle()
     }
 
-    /// To be told what the kernel announced on the node: where it may be about the node's own network, it is looked at.
+    /// To be called with each change that the kernel announced on the node: where it may be about the node's own
+    /// network, that is looked at soon.
     pub(crate) fn changed(&self, change: &Change) {
         let mut words = change.detail.split(' ');
         let about = match change.subject.as_str() {
             "history" => true,
             // The kernel announces no route that goes because its device went down.
             "link" if words.next() == Some(ETH0) => {
-                match words.next() {
-                    Some("up") if self.inner.cut.swap(false, Ordering::Relaxed) => {
-                        self.inner.back.store(true, Ordering::Relaxed);
-                    }
-                    Some("down") => self.inner.cut.store(true, Ordering::Relaxed),
-                    _ => {}
+                if words.next() == Some("down") {
+                    self.inner.was_down.store(true, Ordering::Relaxed);
                 }
                 true
             }
             // One that is replaced is announced as the new one alone, by whatever device.
             "route" => {
-                let given = lock(&self.inner.given);
-                words.any(|word| given.ways.iter().any(|way| word == way.destination()))
+                let mut state = lock(&self.inner.state);
+                let ours = |word: &str| state.given.routes.iter().find(|route| word == route.destination()).copied();
+                let route = words.find_map(ours);
+                // What the kernel drops by itself it doesn't announce.
+                state.deleted.extend(route.filter(|_| change.verb == "gone"));
+                route.is_some()
             }
             "address" => words.any(|word| word == ETH0),
             _ => false,
@@ -320,42 +163,59 @@ impl NodeNetwork {
 }
 
 impl Inner {
-    async fn run(self: Arc<Self>) {
+    async fn run(self: Arc<Self>, look: Duration) {
+        let mut tick = interval_at(Instant::now() + look, look);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.look.notified().await;
-            if !self.back.load(Ordering::Relaxed) {
-                sleep(GATHER).await;
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = self.look.notified() => sleep(GATHER).await,
             }
-            let mend = match (self.repair.load(Ordering::Relaxed), self.back.swap(false, Ordering::Relaxed)) {
-                (true, _) => Mend::All,
-                (false, true) => Mend::Lost,
-                (false, false) => Mend::Nothing,
-            };
-            if let Err(error) = self.settle(mend) {
+            while let Err(error) = self.settle() {
                 *lock(&self.drift) = vec![chain(&error)];
+                sleep(AGAIN).await;
             }
         }
     }
 
     /// Compares, mends, and keeps what differs in the end.
-    fn settle(&self, mend: Mend) -> Result<(), KernelError> {
-        let given = lock(&self.given);
+    fn settle(&self) -> Result<(), KernelError> {
+        let mut state = lock(&self.state);
+        let was_down = self.was_down.swap(false, Ordering::Relaxed);
+        let mend = match (self.repair.load(Ordering::Relaxed), was_down) {
+            (true, _) => Mend::All,
+            (false, true) => Mend::Dropped,
+            (false, false) => Mend::Nothing,
+        };
+        let drift = self.compare_and_mend(&state, mend);
+        match drift.as_deref() {
+            // It is for the next look to set what is dropped.
+            Ok([Drift::Down]) => self.was_down.store(true, Ordering::Relaxed),
+            Err(_) if was_down => self.was_down.store(true, Ordering::Relaxed),
+            Ok([Drift::NoInterface | Drift::NoAddress]) | Err(_) => {}
+            Ok(drift) => state.deleted.retain(|route| drift.contains(&Drift::NoRoute(*route))),
+        }
+        let words = |drift: &Drift| drift.words(&self.node, &state.given);
+        *lock(&self.drift) = drift?.iter().map(words).collect();
+        Ok(())
+    }
+
+    /// Gives what differs in the end.
+    fn compare_and_mend(&self, state: &State, mend: Mend) -> Result<Vec<Drift>, KernelError> {
+        let State { given, deleted } = state;
         let mut rounds = 0;
         loop {
             let observed = Observed::read(&self.netlink)?;
             let drift = given.compare(&observed);
-            let words: Vec<_> = drift.iter().map(|drift| drift.words(&self.node, &given)).collect();
-            let device = observed.link.map_or(ETH0_INDEX, |link| link.index);
-            let mends: Vec<_> = drift.iter().filter(|drift| drift.is_mended_by(mend)).collect();
-            if mends.is_empty() || rounds == ROUNDS {
-                *lock(&self.drift) = words;
-                return Ok(());
+            let mended: Vec<_> = drift.iter().filter(|drift| drift.is_mended_by(mend, deleted)).collect();
+            if mended.is_empty() || rounds == ROUNDS {
+                return Ok(drift);
             }
-            words.iter().for_each(|words| tracing::info!(node = %self.node, "{words}, mending"));
-            self.netlink.apply(mends.into_iter().map(|drift| match drift {
-                Drift::Way(way, _) => given.add(way, device),
-                Drift::NoAddress | Drift::NoInterface | Drift::Down => given.add_address(device),
-            }))?;
+            for drift in &mended {
+                tracing::info!(node = %self.node, "{}, mending", drift.words(&self.node, given));
+            }
+            let device = observed.link.map_or(ETH0_INDEX, |link| link.index);
+            self.netlink.apply(mended.into_iter().filter_map(|drift| given.mend(drift, device)))?;
             rounds += 1;
         }
     }
@@ -365,3 +225,6 @@ fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing between lock and unlock leaves it half changed.
     what.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use knetsim_overlay::{Agent, Etcd};
 use crate::history::Watch;
 use crate::ingress::Ingress;
 use crate::interconnect::{Site, now};
-use crate::link::Cut;
+use crate::link::DroppedRoutes;
 use crate::logs::CommandLog;
 use crate::node_network::NodeNetwork;
 use crate::plan::{
@@ -80,7 +80,7 @@ pub(crate) struct State {
     /// Which program a site's router is where nobody says.
     pub(crate) interconnect: Interconnect,
     /// What went with containers' interfaces that were set down.
-    pub(crate) cut: Cut,
+    pub(crate) dropped_routes: DroppedRoutes,
     /// Addresses that checks send from at the moment.
     pub(crate) probing: BTreeSet<Ipv4Addr>,
 }

@@ -76,6 +76,9 @@ pub struct Address {
     pub scope: String,
 }
 
+/// The number of the routing table `main`.
+pub const MAIN_TABLE: u32 = 254;
+
 /// A route, as `ip route` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Route {

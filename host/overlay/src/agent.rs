@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::clock::Clock;
-use crate::device::{Device, Peer, UNDERLAY};
+use crate::device::{Device, Entry, Peer, UNDERLAY};
 use crate::etcd::{Etcd, EtcdError};
 use crate::log::Log;
 
@@ -119,10 +119,14 @@ pub(crate) struct Inner {
     pub(crate) log: Log,
     pub(crate) state: watch::Sender<AgentState>,
     pub(crate) repair: AtomicBool,
-    /// The underlay's interface is down.
-    cut: AtomicBool,
-    /// The underlay's interface was set up after it was down.
-    pub(crate) back: AtomicBool,
+    /// The underlay's interface was down, and what the kernel dropped with it was not written again yet.
+    pub(crate) underlay_was_down: AtomicBool,
+    /// The same of the device.
+    pub(crate) device_was_down: AtomicBool,
+    /// The device is down, as the kernel announced.
+    device_down: AtomicBool,
+    /// Entries that somebody deleted since the device was looked at, as the kernel announced them.
+    pub(crate) deleted: SyncMutex<BTreeSet<String>>,
     /// The device is to be looked at.
     pub(crate) look: Notify,
     /// None before the first lease.
@@ -139,6 +143,8 @@ pub(crate) struct Overlay {
     pub(crate) peers: BTreeMap<Ipv4Net, Peer>,
     /// Whether the kernel was seen to have all of it; from then on only what changes is applied.
     pub(crate) established: bool,
+    /// The entries that somebody deleted, and that are missing still.
+    pub(crate) deleted: Vec<Entry>,
 }
 
 impl Drop for Agent {
@@ -163,8 +169,10 @@ impl Agent {
             log,
             state: watch::Sender::new(state),
             repair: AtomicBool::new(true),
-            cut: AtomicBool::new(false),
-            back: AtomicBool::new(false),
+            underlay_was_down: AtomicBool::new(false),
+            device_was_down: AtomicBool::new(false),
+            device_down: AtomicBool::new(false),
+            deleted: SyncMutex::default(),
             look: Notify::new(),
             overlay: Mutex::default(),
         };
@@ -242,21 +250,29 @@ impl Agent {
 
     /// To be told what the kernel announced on the node: where it may be about the tunnel, it is looked at soon.
     ///
-    /// When the interface of the underlay is set up again, the routes that the kernel dropped with it are written
-    /// again, also where it mends nothing else: nobody deleted them.
+    /// When the interface of the underlay or the device is set up again, what the kernel dropped with it is written
+    /// again, also where the agent mends nothing else: nobody deleted it.
     pub fn changed(&self, change: &Change) {
-        let mut words = change.detail.split(' ');
-        if change.subject == "link" && words.next() == Some(UNDERLAY) {
-            match words.next() {
-                Some("down") => self.inner.cut.store(true, Ordering::Relaxed),
-                Some("up") if self.inner.cut.swap(false, Ordering::Relaxed) => {
-                    self.inner.back.store(true, Ordering::Relaxed);
-                }
-                _ => {}
+        let of_device = |word: &str| word.starts_with("flannel.");
+        let words: Vec<_> = change.detail.split(' ').collect();
+        match (change.subject.as_str(), words.as_slice()) {
+            ("link", [UNDERLAY, "down", ..]) => self.inner.underlay_was_down.store(true, Ordering::Relaxed),
+            ("link", [name, state, ..]) if of_device(name) => {
+                let down = *state == "down";
+                // With a new one, which begins so, nothing is dropped.
+                self.inner.device_was_down.fetch_or(down && change.verb == "changed", Ordering::Relaxed);
+                self.inner.device_down.store(down, Ordering::Relaxed);
             }
+            // The kernel doesn't announce routes that it drops by itself, and neighbour entries only after the device.
+            (subject @ ("route" | "neighbour"), [destination, ..])
+                if change.verb == "gone" && (subject == "route" || !self.inner.device_down.load(Ordering::Relaxed)) =>
+            {
+                self.inner.deleted().insert((*destination).to_owned());
+            }
+            _ => {}
         }
-        let about = |word: &str| word == UNDERLAY || word.starts_with("flannel.");
-        if change.subject == "history" || change.detail.split(' ').any(about) {
+        let about = |word: &&str| *word == UNDERLAY || of_device(word);
+        if change.subject == "history" || words.iter().any(about) {
             self.inner.look.notify_one();
         }
     }
@@ -280,6 +296,10 @@ fn starting() -> Health {
 }
 
 impl Inner {
+    pub(crate) fn deleted(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn run(self: Arc<Self>) {
         tokio::join!(self.follow_leases(), self.look_after_kernel());
     }

@@ -75,6 +75,15 @@ impl Peer {
 }
 
 impl Entry {
+    /// Where a route or a neighbour entry leads, as the kernel announces it; none for other entries.
+    pub(crate) fn destination(&self) -> Option<String> {
+        match self {
+            Entry::Route(subnet) | Entry::DirectRoute(subnet, _) => Some(subnet.to_string()),
+            Entry::Neighbour(address, _) => Some(address.to_string()),
+            Entry::Forward(..) => None,
+        }
+    }
+
     /// Whether making this one takes the place of the other.
     pub(crate) fn replaces(&self, other: &Entry) -> bool {
         match (self, other) {

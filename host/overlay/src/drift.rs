@@ -12,16 +12,15 @@ use ipnet::Ipv4Net;
 use knetsim_kernel::KernelError;
 use knetsim_kernel::netlink::{Netlink, Request};
 use knetsim_model::NodeName;
-use knetsim_model::observe::{Address, FdbEntry, Link, Neighbour, Route};
+use knetsim_model::observe::{Address, FdbEntry, Link, MAIN_TABLE, Neighbour, Route};
 
 use crate::device::{Device, Entry, Peer, UNDERLAY};
 
-/// The routing table `main`.
-const MAIN: u32 = 254;
-
-/// What the kernel has. The rest is empty where there is no device.
+/// What the kernel has.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
+    /// Whether the underlay's interface is up.
+    pub(crate) underlay_up: bool,
     pub(crate) link: Option<Link>,
     pub(crate) addresses: Vec<Address>,
     pub(crate) routes: Vec<Route>,
@@ -53,22 +52,27 @@ pub(crate) enum Drift {
 /// What is mended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mend {
-    Nothing,
-    /// What the kernel drops when the underlay's interface is set down: the routes by it.
-    Dropped,
+    /// What the kernel dropped when an interface was set down.
+    Dropped {
+        /// The underlay's interface was: the routes by it.
+        underlay: bool,
+        /// The device was: the routes through it, and its neighbour entries.
+        device: bool,
+    },
     All,
 }
 
 impl Seen {
     /// Asks the kernel.
     pub(crate) fn read(netlink: &Netlink, device: &Device) -> Result<Self, KernelError> {
-        let Some(link) = netlink.link(&device.name)? else { return Ok(Seen::default()) };
+        // The links last: where they are up, nothing was dropped with them meanwhile.
         Ok(Seen {
-            link: Some(link),
             addresses: netlink.addresses()?,
             routes: netlink.routes()?,
             neighbours: netlink.neighbours()?,
             fdb: netlink.fdb()?,
+            link: netlink.link(&device.name)?,
+            underlay_up: netlink.link(UNDERLAY)?.is_some_and(|link| link.up),
         })
     }
 }
@@ -151,7 +155,7 @@ impl Seen {
     fn routed(&self, subnet: Ipv4Net, gateway: Ipv4Addr, interface: &str) -> Result<(), Option<String>> {
         let destination = subnet.to_string();
         let there: Vec<_> =
-            self.routes.iter().filter(|route| route.table == MAIN && route.destination == destination).collect();
+            self.routes.iter().filter(|route| route.table == MAIN_TABLE && route.destination == destination).collect();
         let right = |route: &&Route| {
             route.kind == "unicast"
                 && route.gateway == Some(IpAddr::V4(gateway))
@@ -170,11 +174,35 @@ fn hop(route: &Route) -> String {
 }
 
 impl Drift {
-    pub(crate) fn is_mended_by(&self, mend: Mend) -> bool {
+    /// `deleted`: the entries that somebody deleted.
+    pub(crate) fn is_mended_by(&self, mend: Mend, deleted: &[Entry]) -> bool {
+        let Mend::Dropped { underlay, device } = mend else { return true };
+        let Some(entry) = self.missing() else { return false };
+        let dropped = match entry {
+            Entry::DirectRoute(..) => underlay,
+            Entry::Route(_) | Entry::Neighbour(..) => device,
+            // The kernel keeps it.
+            Entry::Forward(..) => false,
+        };
+        dropped && !deleted.contains(entry)
+    }
+
+    /// The entry that is missing; none where something else differs.
+    pub(crate) fn missing(&self) -> Option<&Entry> {
         match self {
-            Drift::Entry { entry: Entry::DirectRoute(..), instead: None, .. } => mend != Mend::Nothing,
-            _ => mend == Mend::All,
+            Drift::Entry { entry, instead: None, .. } => Some(entry),
+            _ => None,
         }
+    }
+
+    /// Whether it is a route by the underlay's interface: where that is down, the kernel takes none.
+    pub(crate) fn is_direct(&self) -> bool {
+        matches!(self, Drift::Entry { entry: Entry::DirectRoute(..), .. })
+    }
+
+    /// Whether no entry is compared, so that nothing says which of them are missing.
+    pub(crate) fn hides_entries(&self) -> bool {
+        matches!(self, Drift::NoDevice | Drift::Misfit(_) | Drift::Down)
     }
 
     /// Whether only another device mends it.

@@ -18,6 +18,12 @@ const GATHER: Duration = Duration::from_millis(50);
 /// How often what was mended is looked at again: a new device needs all that leads through it.
 const ROUNDS: usize = 3;
 
+/// How it is after a look.
+struct Settled {
+    drift: Vec<Drift>,
+    underlay_up: bool,
+}
+
 impl Inner {
     /// Looks at the device from time to time and when it may have changed, for ever.
     pub(crate) async fn look_after_kernel(&self) {
@@ -30,17 +36,40 @@ impl Inner {
             }
             let mut overlay = self.overlay.lock().await;
             let Some(overlay) = overlay.as_mut().filter(|overlay| overlay.established) else { continue };
-            let mend = match (self.repair.load(Ordering::Relaxed), self.back.swap(false, Ordering::Relaxed)) {
-                (true, _) => Mend::All,
-                (false, true) => Mend::Dropped,
-                (false, false) => Mend::Nothing,
-            };
-            let drift = match self.settle(overlay, mend) {
-                Ok(drift) => self.words(overlay, &drift),
-                Err(error) => vec![chain(&error)],
-            };
-            self.say_drift(drift);
+            match self.look_at_kernel(overlay) {
+                Ok(drift) => self.say_drift(self.words(overlay, &drift)),
+                Err(error) => self.say_drift(vec![chain(&error)]),
+            }
         }
+    }
+
+    /// Mends what is to be mended now, and keeps in mind what somebody deleted.
+    fn look_at_kernel(&self, overlay: &mut Overlay) -> Result<Vec<Drift>, AgentError> {
+        let deleted = std::mem::take(&mut *self.deleted());
+        let entries = overlay.peers.values().flat_map(|peer| overlay.device.entries(peer));
+        let announced = entries.filter(|entry| entry.destination().is_some_and(|to| deleted.contains(&to)));
+        overlay.deleted.extend(announced.collect::<Vec<_>>());
+        let flags = [&self.underlay_was_down, &self.device_was_down];
+        let [underlay, device] = flags.map(|flag| flag.swap(false, Ordering::Relaxed));
+        let repair = self.repair.load(Ordering::Relaxed);
+        let mend = if repair { Mend::All } else { Mend::Dropped { underlay, device } };
+        let settled = self.settle(overlay, mend);
+        // What this look could not write is for a later one.
+        let (underlay_down, device_down, hidden) = match &settled {
+            Ok(Settled { drift, underlay_up }) => {
+                let hidden = drift.iter().any(Drift::hides_entries);
+                (!underlay_up || underlay && hidden, drift.contains(&Drift::Down), hidden)
+            }
+            Err(_) => (underlay, device, true),
+        };
+        self.underlay_was_down.fetch_or(underlay_down, Ordering::Relaxed);
+        self.device_was_down.fetch_or(device_down, Ordering::Relaxed);
+        let Settled { drift, .. } = settled?;
+        if !hidden {
+            let missing: Vec<_> = drift.iter().filter_map(Drift::missing).collect();
+            overlay.deleted.retain(|entry| missing.contains(&entry));
+        }
+        Ok(drift)
     }
 
     /// Makes the kernel have exactly what should be, and sees that it does.
@@ -49,7 +78,7 @@ impl Inner {
         let seen = Seen::read(netlink, device)?;
         let left = strangers(device, &overlay.peers, &seen);
         netlink.apply(left.iter().flat_map(|drift| drift.mend(device, overlay.lease.subnet)))?;
-        let drift = self.settle(overlay, Mend::All)?;
+        let Settled { drift, .. } = self.settle(overlay, Mend::All)?;
         if !drift.is_empty() {
             return Err(AgentError::Drift(self.words(overlay, &drift).join("; ")));
         }
@@ -59,16 +88,18 @@ impl Inner {
     }
 
     /// Compares, and mends. Gives what differs in the end.
-    fn settle(&self, overlay: &mut Overlay, mend: Mend) -> Result<Vec<Drift>, AgentError> {
+    fn settle(&self, overlay: &mut Overlay, mend: Mend) -> Result<Settled, AgentError> {
         let netlink = &self.spec.netlink;
         let mut rounds = 0;
         loop {
             let subnet = overlay.lease.subnet;
             let seen = Seen::read(netlink, &overlay.device)?;
             let drift = compare(&overlay.device, subnet, &overlay.peers, &seen);
-            let mended: Vec<_> = drift.iter().filter(|drift| drift.is_mended_by(mend)).cloned().collect();
+            let takes = |drift: &&Drift| seen.underlay_up || !drift.is_direct();
+            let mended = drift.iter().filter(takes).filter(|drift| drift.is_mended_by(mend, &overlay.deleted));
+            let mended: Vec<_> = mended.cloned().collect();
             if mended.is_empty() || rounds == ROUNDS {
-                return Ok(drift);
+                return Ok(Settled { drift, underlay_up: seen.underlay_up });
             }
             if overlay.established {
                 self.words(overlay, &mended).iter().for_each(|words| self.log.warning(&format!("{words}, mending")));

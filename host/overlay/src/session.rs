@@ -107,7 +107,10 @@ impl Inner {
         let (lease, found) = self.acquire(&config, &device, previous).await?;
         let renew = self.spec.clock.after(LEASE - MARGIN);
         self.take_up(&config, &device, &lease).await?;
-        Ok((Overlay { config, device, lease, renew, peers: BTreeMap::new(), established: false }, found))
+        Ok((
+            Overlay { config, device, lease, renew, peers: BTreeMap::new(), established: false, deleted: Vec::new() },
+            found,
+        ))
     }
 
     /// Leases a subnet, again where somebody was faster. Gives the leases as they were before.

@@ -60,7 +60,7 @@ impl FlannelConfig {
         let idle = |key: &str| IDLE.iter().any(|name| go_json::is_key_of(key, name));
         let top = self.others.keys().map(|key| match idle(key) {
             true => format!("flannel's {key} has no effect here"),
-            false => unknown(key, "", KEYS, ("Backend.", BACKEND_KEYS)),
+            false => unknown(key, "", &[KEYS, IDLE].concat(), ("Backend.", BACKEND_KEYS)),
         });
         let backend = self.backend.others.keys();
         let backend = backend.map(|key| unknown(key, "Backend.", BACKEND_KEYS, ("", KEYS)));
@@ -183,6 +183,7 @@ mod tests {
         let passes = |key: &str, meant: &str| vec![format!("flannel doesn't know {key} and ignores it{meant}")];
         assert_eq!(with(r#""SubnetLength":20"#), passes("SubnetLength", "; did you mean SubnetLen?"));
         assert_eq!(with(r#""networks":1"#), passes("networks", "; did you mean Network?"));
+        assert_eq!(with(r#""IPv6Networks":1"#), passes("IPv6Networks", "; did you mean IPv6Network?"));
         assert_eq!(with(r#""VNI":1"#), passes("VNI", "; did you mean Backend.VNI?"));
         assert_eq!(with(r#""colour":1"#), passes("colour", ""));
         assert_eq!(with(r#""ipv6network":"fd00::/48""#), ["flannel's ipv6network has no effect here"]);

@@ -107,26 +107,94 @@ fn direct_routes_come_back_with_the_cable() {
         let config =
             r#"{"network":"11.0.0.0/8","subnetlen":20,"backend":{"type":"vxlan","vni":100,"Directrouting":true}}"#;
         cluster.etcdctl(&["put", "/coreos.com/network/config", config]);
-        let (one, two) = (cluster.node(3).await, cluster.node(4).await);
+        let (one, two, three) = (cluster.node(3).await, cluster.node(4).await, cluster.node(5).await);
         one.knows(&two).await;
-        let subnet = two.agent.state().subnet.unwrap();
-        let route = || one.run(&format!("ip route show {subnet}")).trim().to_owned();
-        let direct = format!("{subnet} via 10.0.0.4 dev eth0");
-        assert_eq!(route(), direct);
+        one.knows(&three).await;
+        let (subnet, other) = (two.agent.state().subnet.unwrap(), three.agent.state().subnet.unwrap());
+        let route = |to| one.run(&format!("ip route show {to}")).trim().to_owned();
+        let (direct, to_other) = (format!("{subnet} via 10.0.0.4 dev eth0"), format!("{other} via 10.0.0.5 dev eth0"));
+        assert_eq!(route(subnet), direct);
         one.agent.set_repair(false);
         one.run("ip link set eth0 down");
-        assert_eq!(route(), "");
+        assert_eq!(route(subnet), "");
+        one.until("what is missing is told", |state| state.drift.len() == 2).await;
         one.run("ip link set eth0 up");
-        until("the direct route is back", async || route() == direct).await;
+        until("the direct routes are back", async || {
+            (route(subnet), route(other)) == (direct.clone(), to_other.clone())
+        })
+        .await;
         one.until("nothing differs", |state| state.drift.is_empty()).await;
-        // What somebody deletes stays away.
-        one.run(&format!("ip route del {subnet}"));
+        // What somebody deletes stays away, whether that was told or the interface goes at once.
         let words = format!("C0w3 has no route to {subnet} (C0w4)");
-        one.until(&words, |state| state.drift.contains(&words)).await;
-        one.run("ip link set lo down");
-        one.run("ip link set lo up");
-        one.until("it is told", |state| state.drift.contains(&words)).await;
-        assert_eq!(route(), "");
+        for told in [true, false] {
+            one.run(&format!("ip route del {subnet}"));
+            if told {
+                one.until(&words, |state| state.drift.contains(&words)).await;
+            }
+            one.run("ip link set eth0 down");
+            one.run("ip link set eth0 up");
+            until("the other route is back", async || route(other) == to_other).await;
+            one.run("ip link set flannel.100 mtu 1300");
+            let later = "C0w3's flannel.100 has MTU 1300 instead of 1450".to_owned();
+            one.until("a later look", |state| state.drift == [later.clone(), words.clone()]).await;
+            assert_eq!(route(subnet), "");
+            one.agent.set_repair(true);
+            one.until("it is mended", |state| state.drift.is_empty()).await;
+            one.agent.set_repair(false);
+        }
+    });
+}
+
+#[test]
+fn what_leads_through_the_device_comes_back_with_it() {
+    test(async || {
+        let (cluster, one, two) = pair().await;
+        let three = cluster.node(5).await;
+        one.knows(&three).await;
+        let (peer_mac, base) = (two.mac("flannel.100").await, two.address());
+        let lists = ["ip neighbour show nud permanent", "bridge fdb", "ip route"];
+        let look = || {
+            let mut lines: Vec<_> = lists.map(|list| one.run(list)).concat().lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        one.agent.set_repair(false);
+        let whole = look();
+        let down = "C0w3's flannel.100 is down".to_owned();
+        for pause in [true, false] {
+            one.run("ip link set flannel.100 down");
+            if pause {
+                one.until(&down, |state| state.drift == [down.clone()]).await;
+            }
+            one.run("ip link set flannel.100 up");
+            until("all is back", async || look() == whole).await;
+            one.until("nothing differs", |state| state.drift.is_empty()).await;
+            assert!(one.pings(base) && one.pings(three.address()));
+        }
+        // What somebody deleted before stays away.
+        let subnet = two.agent.state().subnet.unwrap();
+        one.run(&format!("ip route del {subnet}"));
+        one.run(&format!("ip neighbour del {base} dev flannel.100"));
+        one.run(&format!("bridge fdb del {peer_mac} dev flannel.100 dst 10.0.0.4 self"));
+        one.until("three differences", |state| state.drift.len() == 3).await;
+        let (left, drift) = (look(), one.agent.state().drift);
+        one.run("ip link set flannel.100 down");
+        one.until(&down, |state| state.drift == [down.clone()]).await;
+        one.run("ip link set flannel.100 up");
+        one.until("as before", |state| state.drift == drift).await;
+        assert_eq!(look(), left);
+        assert!(one.pings(three.address()));
+        one.agent.set_repair(true);
+        until("it is mended", async || look() == whole).await;
+        // In one go, so that it is not looked at in between.
+        one.agent.set_repair(false);
+        let (delete, name) = (format!("ip neighbour del {base} dev flannel.100"), "flannel.100");
+        let all = format!("{delete}; ip link set {name} down; ip link set {name} up");
+        one.namespace.run(|| knetsim_testing::run(&["sh", "-c", &all])).unwrap();
+        let words = format!("C0w3 has no neighbour entry for {base} (C0w4)");
+        until("the rest is back", async || look().len() == whole.len() - 1).await;
+        one.until(&words, |state| state.drift == [words.clone()]).await;
+        assert_eq!(look().len(), whole.len() - 1);
     });
 }
 
