@@ -1,6 +1,7 @@
 //! The loop of `knetsim learn` on a terminal: keys, what the supervisor says, and changes of size, one after the other.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Context;
 use knetsim_model::Target;
@@ -8,21 +9,26 @@ use knetsim_model::protocol::Request;
 use knetsim_sandbox::StateFolder;
 use termion::event::Key;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
 
 use super::document::{self, Document};
+use super::keys::{Reader, Typed};
 use super::lesson::{Lesson, News};
-use super::screen::{Act, Mode, Screen};
+use super::screen::{Act, Screen};
 use super::session::Scope;
 use super::text::{Commands, Ends};
 use super::theme::Theme;
 use super::tty::Tty;
-use super::{End, keys, view};
+use super::{End, view};
 use crate::commands::exec::add_terminal_kind;
 use crate::stdin::Input;
 use crate::{output, relay, sandboxes, terminal};
 
 /// Runs each of its arguments as a command, with a prompt in front, as if they were typed; `$0` is where.
 const TYPED: &str = r#"for line; do printf '%s# %s\n' "$0" "$line"; eval "$line"; done"#;
+
+/// How long the rest of a key may take after its first byte: the key Esc is the first byte of others.
+const WHOLE_KEY: Duration = Duration::from_millis(200);
 
 /// A lesson on a terminal.
 pub(crate) struct App<'a> {
@@ -39,11 +45,13 @@ pub(crate) struct App<'a> {
 struct Console {
     tty: Tty,
     input: Input,
+    keys: Reader,
 }
 
 impl Console {
     fn take() -> anyhow::Result<Console> {
-        Ok(Console { tty: Tty::take()?, input: Input::watch().context("watching the terminal")? })
+        let input = Input::watch().context("watching the terminal")?;
+        Ok(Console { tty: Tty::take()?, input, keys: Reader::default() })
     }
 }
 
@@ -63,21 +71,22 @@ impl<'a> App<'a> {
                 self.screen.notice = Some(words);
             }
             self.draw()?;
-            let Some(console) = &self.console else { return Ok(End::Quit) };
+            let Some(console) = &mut self.console else { return Ok(End::Quit) };
             tokio::select! {
                 typed = console.input.read() => {
                     let typed = typed?;
                     if typed.is_empty() {
                         return Ok(End::Quit);
                     }
-                    let keys = keys::read(&typed);
-                    for (left, key) in (0..keys.len()).rev().zip(keys) {
-                        let pasted = left > 0 && matches!(self.screen.mode, Mode::Answering(_));
-                        // Of what is pasted, only the end is an Enter: the rest would be taken for keys.
-                        let key = if pasted && key == Key::Char('\n') { Key::Char(' ') } else { key };
-                        if let Some(end) = self.key(key).await? {
-                            return Ok(end);
-                        }
+                    let typed = console.keys.read(&typed);
+                    if let Some(end) = self.typed(typed).await? {
+                        return Ok(end);
+                    }
+                }
+                () = sleep(WHOLE_KEY), if console.keys.is_within_key() => {
+                    let typed = console.keys.end_key();
+                    if let Some(end) = self.typed(typed).await? {
+                        return Ok(end);
                     }
                 }
                 _ = self.resized.recv() => {}
@@ -103,6 +112,23 @@ impl<'a> App<'a> {
             console.tty.draw(&lines, size).context("drawing the screen")?;
         }
         Ok(())
+    }
+
+    async fn typed(&mut self, typed: Vec<Typed>) -> anyhow::Result<Option<End>> {
+        for typed in typed {
+            match typed {
+                Typed::Pasted(text) => {
+                    let document = self.document();
+                    self.screen.paste(&text, &mut self.lesson.session, &document);
+                }
+                Typed::Key(key) => {
+                    if let Some(end) = self.key(key).await? {
+                        return Ok(Some(end));
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 
     async fn key(&mut self, key: Key) -> anyhow::Result<Option<End>> {

@@ -84,6 +84,20 @@ impl Screen {
         }
     }
 
+    /// Takes a pasted text as words of an answer or of a search. A line break in it is a blank and no key.
+    pub(crate) fn paste(&mut self, text: &str, session: &mut Session, document: &Document) {
+        if !matches!(self.mode, Mode::Answering(_) | Mode::Menu(_)) {
+            self.notice = Some("Pasted text is not taken for keys. Press a first to answer a question.".to_owned());
+            return;
+        }
+        let words = text.trim().replace("\r\n", " ");
+        for character in words.chars() {
+            let character = if character.is_control() { ' ' } else { character };
+            // Only Enter and Esc ask for something in these modes.
+            let _ = self.key(Key::Char(character), session, document);
+        }
+    }
+
     fn read(&mut self, key: Key, session: &mut Session, document: &Document) -> Option<Act> {
         let page = self.height.saturating_sub(2).max(1);
         match key {
@@ -337,6 +351,23 @@ mod tests {
         let answer = Act::Answer { task: "devices".to_owned(), answer: "1".to_owned() };
         assert_eq!(press(&mut screen, &mut session, "1\n"), Some(answer));
         assert_eq!(screen.mode, Mode::Reading);
+    }
+
+    #[test]
+    fn what_is_pasted_is_words_and_no_keys() {
+        let (mut screen, mut session) = start();
+        let document = document::section(&session, Theme { color: false, ascii: false }, 60);
+        screen.paste("1\rq\r", &mut session, &document);
+        assert_eq!(screen.mode, Mode::Reading);
+        assert!(screen.notice.as_deref().is_some_and(|notice| notice.contains("not taken for keys")));
+        session.go_to("devices");
+        press(&mut screen, &mut session, "a");
+        screen.paste(" 1\r\n2\r3\u{1b}\r", &mut session, &document);
+        assert_eq!(screen.mode, Mode::Answering("1 2 3".to_owned()), "Enter is still to be pressed");
+        screen.key(Key::Esc, &mut session, &document);
+        press(&mut screen, &mut session, "l");
+        screen.paste("delete\n", &mut session, &document);
+        assert!(matches!(&screen.mode, Mode::Menu(menu) if menu.typed == "delete"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The learner's terminal while the screen is drawn on it.
 //!
-//! Invariant: however this program ends, short of SIGKILL, the terminal is as it was: its mode, its screen, its cursor.
+//! Invariant: however this program ends, short of SIGKILL, the terminal is as it was: its mode, its screen, its
+//! cursor, and it marks no pasted text.
 
 use std::io::Write;
 use std::sync::Mutex;
@@ -15,6 +16,10 @@ use crate::terminal;
 /// Begin and end of a picture that terminals show at once; others ignore them.
 const BEGIN: &str = "\u{1b}[?2026h";
 const END: &str = "\u{1b}[?2026l";
+
+/// The terminal marks pasted text from the one to the other; terminals that can't ignore them.
+const MARK_PASTES: &str = "\u{1b}[?2004h";
+const MARK_NO_PASTES: &str = "\u{1b}[?2004l";
 
 /// The terminal's mode before, for as long as it is another one.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
@@ -36,7 +41,7 @@ impl Tty {
         before_locked(|saved| saved.replace(before));
         restore_on_panic();
         let mut out = std::io::stdout().lock();
-        write!(out, "{}{}{}", screen::ToAlternateScreen, cursor::Hide, clear::All)?;
+        write!(out, "{}{MARK_PASTES}{}{}", screen::ToAlternateScreen, cursor::Hide, clear::All)?;
         out.flush()?;
         Ok(Tty { size: (0, 0), drawn: Vec::new() })
     }
@@ -78,7 +83,7 @@ impl Drop for Tty {
 fn restore() {
     if let Some(before) = before_locked(Option::take) {
         // It may have gone away meanwhile: nothing to restore then.
-        let _ = write!(std::io::stdout(), "{}{}", cursor::Show, screen::ToMainScreen);
+        let _ = write!(std::io::stdout(), "{MARK_NO_PASTES}{}{}", cursor::Show, screen::ToMainScreen);
         let _ = std::io::stdout().flush();
         let _ = tcsetattr(std::io::stdin(), OptionalActions::Drain, &before);
     }
