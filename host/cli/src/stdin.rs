@@ -36,11 +36,20 @@ impl Input {
                 watched.readable().await?.clear_ready();
             }
         }
-        let mut chunk = vec![0; 4096];
-        let read = rustix::io::read(std::io::stdin(), &mut chunk)?;
-        chunk.truncate(read);
-        Ok(chunk)
+        read()
     }
+
+    /// What there is already. None where there is nothing yet.
+    pub(crate) fn read_now(&self) -> std::io::Result<Option<Vec<u8>>> {
+        if ready()? { read().map(Some) } else { Ok(None) }
+    }
+}
+
+fn read() -> std::io::Result<Vec<u8>> {
+    let mut chunk = vec![0; 4096];
+    let read = rustix::io::read(std::io::stdin(), &mut chunk)?;
+    chunk.truncate(read);
+    Ok(chunk)
 }
 
 fn ready() -> std::io::Result<bool> {

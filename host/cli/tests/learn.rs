@@ -479,6 +479,30 @@ fn line_by_line_it_is_the_same() {
 }
 
 #[test]
+fn line_by_line_a_paste_is_one_answer_and_no_confirmation() {
+    let home = Home::new();
+    let mut learner = Terminal::open(&home, &["learn", "--plain", "--yes", &LESSON]);
+    for solved in ["Solved: Make a namespace", "Solved: Bring its loopback up"] {
+        learner.press("solution\r");
+        learner.sees("Type yes");
+        learner.press("yes\r");
+        learner.sees(solved);
+    }
+    // Three lines at once, of which the last two are no commands.
+    learner.press("answer 1\rquit\r2\r");
+    learner.sees("more than one whole number is in that: 1, 2");
+    // What is typed ahead of the question does not answer it.
+    learner.press("reset\ryes\r");
+    learner.sees("Type yes");
+    learner.press("no\r");
+    learner.press("list\r");
+    learner.sees("solved   section 1: Make a namespace");
+    assert!(!learner.text().contains("There is no `no`"), "{}", learner.text());
+    learner.press("quit\r");
+    assert_eq!(learner.ended(), Some(0), "{}", learner.text());
+}
+
+#[test]
 fn a_chapter_that_is_not_there_is_named() {
     let home = Home::new();
     let ran = home.run(&["learn", "nothing"]);

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use crate::chapters;
 use crate::consent::{Agreed, Said};
-use crate::learn::progress::{All, Key, Origin, Store};
+use crate::learn::progress::{All, Key, Origin};
+use crate::learn::store::Store;
 use crate::learn::{self, Order, session};
 use crate::{output, terminal};
 

@@ -112,9 +112,9 @@ fn key(sequence: &[u8]) -> Option<Key> {
     }
     if let [ESC, b'[', parameters @ .., end] = sequence {
         // `parse_event` panics on other parameters, on a sequence without its end, and on reports of a mouse.
-        let numbers = parameters.split(|byte| *byte == b';').all(|number| {
-            std::str::from_utf8(number).is_ok_and(|number| number.parse::<u8>().is_ok())
-        });
+        let numbers = parameters
+            .split(|byte| *byte == b';')
+            .all(|number| std::str::from_utf8(number).is_ok_and(|number| number.parse::<u8>().is_ok()));
         if !(parameters.is_empty() || parameters == b"[" || numbers) || *end == b'M' || !(0x40..0x7f).contains(end) {
             return None;
         }

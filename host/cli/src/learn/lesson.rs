@@ -10,8 +10,9 @@ use knetsim_model::inventory::Inventory;
 use knetsim_model::names::BASE;
 use knetsim_model::protocol::{Answer, Reply, Request};
 
-use super::progress::{Keeper, Progress};
+use super::progress::Progress;
 use super::session::{Scope, Session};
+use super::store::Keeper;
 use crate::control::client::Client;
 use crate::control::wire::WireError;
 

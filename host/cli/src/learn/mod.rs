@@ -14,18 +14,21 @@ mod document;
 mod keys;
 mod layout;
 mod lesson;
+mod lines;
 mod menu;
 mod plain;
 pub(crate) mod progress;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod screen;
 pub(crate) mod session;
 mod shell;
+pub(crate) mod store;
 pub(crate) mod text;
 mod theme;
 mod tty;
 mod view;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,8 +41,8 @@ use knetsim_sandbox::{Options, StateFolder};
 use self::app::App;
 use self::lesson::Lesson;
 use self::plain::Plain;
-use self::progress::{Keeper, Store};
 use self::session::Session;
+use self::store::{Keeper, Store};
 use crate::chapters::{self, Found};
 use crate::consent::{self, Agreed, Said};
 use crate::control::client::Client;

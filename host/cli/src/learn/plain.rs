@@ -1,7 +1,6 @@
 //! The loop of `knetsim learn --plain`: text and answers line by line, for terminals that can't do more, for screen
 //! readers, and for pipes.
 
-use std::collections::VecDeque;
 use std::io::Write as _;
 
 use knetsim_sandbox::StateFolder;
@@ -9,11 +8,11 @@ use knetsim_sandbox::StateFolder;
 use super::document;
 use super::layout::Layout;
 use super::lesson::{Lesson, News};
+use super::lines::Lines;
 use super::screen::{Act, waits};
 use super::session::{Scope, Session, Solution, Standing};
 use super::theme::{Line, Theme, escaped};
 use super::{End, answer, app, text};
-use crate::stdin::Input;
 use crate::{output, terminal};
 
 const HELP: &str = "\
@@ -42,44 +41,10 @@ pub(crate) struct Plain<'a> {
     confirming: Option<Act>,
 }
 
-/// Standard input by lines.
-struct Lines {
-    input: Input,
-    bytes: Vec<u8>,
-    whole: VecDeque<String>,
-    ended: bool,
-}
-
-impl Lines {
-    /// The next line; none at the end. Nothing is lost where the future is dropped.
-    async fn next(&mut self) -> std::io::Result<Option<String>> {
-        loop {
-            if let Some(line) = self.whole.pop_front() {
-                return Ok(Some(line));
-            }
-            if self.ended {
-                return Ok(None);
-            }
-            let read = self.input.read().await?;
-            self.ended = read.is_empty();
-            self.bytes.extend(read);
-            if self.ended && !self.bytes.is_empty() {
-                self.bytes.push(b'\n');
-            }
-            while let Some(end) = self.bytes.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<_> = self.bytes.drain(..=end).collect();
-                self.whole.push_back(String::from_utf8_lossy(&line).trim().to_owned());
-            }
-        }
-    }
-}
-
 impl<'a> Plain<'a> {
     /// Begins to read lines. Within a tokio runtime.
     pub(crate) fn new(lesson: Lesson, folder: &'a StateFolder) -> anyhow::Result<Plain<'a>> {
-        let input = Input::watch()?;
-        let lines = Lines { input, bytes: Vec::new(), whole: VecDeque::new(), ended: false };
-        Ok(Plain { lesson, folder, theme: Theme::of_environment(), lines, confirming: None })
+        Ok(Plain { lesson, folder, theme: Theme::of_environment(), lines: Lines::watch()?, confirming: None })
     }
 
     /// Goes on until the learner ends it; says `notice` at the beginning.
@@ -166,7 +131,11 @@ impl<'a> Plain<'a> {
             "task" => self.choose(rest)?,
             "h" | "hint" => self.hint()?,
             "s" | "solution" => self.ask_solution()?,
-            "a" | "answer" => return self.answer(rest),
+            "a" | "answer" => {
+                // A terminal gives a paste line by line. All of it is the answer, as it is on a screen.
+                let pasted = self.lines.ahead()?;
+                return self.answer(&[&[rest.to_owned()], pasted.as_slice()].concat().join(" "));
+            }
             "skip" => self.skip()?,
             "r" | "run" => return self.find_commands(rest),
             "shell" if terminal::is_interactive() => return Ok(Some(Act::Shell(rest.to_owned()))),
@@ -239,6 +208,8 @@ impl<'a> Plain<'a> {
     }
 
     fn confirm(&mut self, question: &str, act: Act) -> anyhow::Result<()> {
+        // What a person typed before they saw the question does not answer it.
+        self.lines.ahead()?;
         self.confirming = Some(act);
         self.print(&format!("{question}? Type yes, or anything else for no."))
     }

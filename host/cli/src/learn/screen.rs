@@ -90,9 +90,8 @@ impl Screen {
             self.notice = Some("Pasted text is not taken for keys. Press a first to answer a question.".to_owned());
             return;
         }
-        let words = text.trim().replace("\r\n", " ");
-        for character in words.chars() {
-            let character = if character.is_control() { ' ' } else { character };
+        let words = text.replace("\r\n", " ").replace(char::is_control, " ");
+        for character in words.trim().chars() {
             // Only Enter and Esc ask for something in these modes.
             let _ = self.key(Key::Char(character), session, document);
         }
