@@ -1,13 +1,14 @@
 //! What the course's chapters show, as it is shown: their texts and solutions are read where they are written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use knetsim_lab::{Host, package};
 use unicode_width::UnicodeWidthStr;
 
 use super::layout::Layout;
-use super::progress::Progress;
+use super::progress::{Outcome, Progress};
 use super::session::Session;
 use super::shell::tests::parsed;
 use super::shell::wrapped;
@@ -15,10 +16,15 @@ use super::text::parse;
 use super::theme::{Theme, columns};
 use super::{document, sample};
 
+/// The folders of the course's chapters.
+fn chapters() -> impl Iterator<Item = PathBuf> {
+    let labs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../labs");
+    (1..=5).map(move |chapter| labs.join(format!("c{chapter}")))
+}
+
 /// The files in a folder of the course's chapters, each by its path.
 fn files(folder: &str) -> Vec<PathBuf> {
-    let labs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../labs");
-    let folders = (1..=5).map(|chapter| labs.join(format!("c{chapter}")).join(folder));
+    let folders = chapters().map(|chapter| chapter.join(folder));
     let entries = |path: PathBuf| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     let found: Vec<_> = folders.flat_map(entries).collect();
     assert!(found.len() > 20, "{found:?}");
@@ -66,14 +72,45 @@ fn what_is_shown_of_each_solution_of_the_course_is_what_is_tested() {
     }
 }
 
+/// The sections of the course as a learner sees them once all hints are shown, each task open, and then solved.
+#[tokio::test]
+async fn all_that_the_course_shows_fits_on_80_columns() {
+    let host = Host::new().unwrap();
+    let mut bodies = BTreeSet::new();
+    for folder in chapters() {
+        let bytes = fs::read(package::build(&folder, None).unwrap().path).unwrap();
+        let outline = host.compile(&bytes).unwrap().outline().await.unwrap();
+        let tasks: Vec<_> = outline.tasks().map(|task| task.name.clone()).collect();
+        assert!(!tasks.is_empty(), "{}", folder.display());
+        let hints = tasks.iter().map(|task| (task.clone(), usize::MAX)).collect();
+        let open = Progress { hints, ..Progress::default() };
+        let solved = tasks.into_iter().map(|task| (task, Outcome::Solved)).collect();
+        let solved = Progress { tasks: solved, ..open.clone() };
+        for progress in [open, solved] {
+            let mut session = Session::new("course", outline.clone(), progress);
+            for section in 0..outline.sections.len() {
+                session.go(section);
+                for ascii in [false, true] {
+                    let lines = document::section(&session, Theme { color: false, ascii }, 80).lines;
+                    let wide = lines.iter().find(|line| columns(line) > 80);
+                    assert_eq!(wide, None, "{}, section {}", folder.display(), section + 1);
+                }
+            }
+        }
+        bodies.extend(outline.sections.into_iter().map(|section| section.body));
+    }
+    for path in files("text") {
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(bodies.contains(&text), "{} is in no section", path.display());
+    }
+}
+
 #[test]
-fn the_text_of_the_course_fits_on_80_columns_and_its_commands_stay_themselves() {
+fn commands_of_the_text_stay_themselves() {
     for path in files("text") {
         let text = fs::read_to_string(&path).unwrap();
         let mut layout = Layout::new(Theme { color: true, ascii: false }, 80);
         layout.blocks(&parse(&text), 0);
-        let wide = layout.lines.iter().find(|line| columns(line) > 80);
-        assert_eq!(wide, None, "{}", path.display());
         for line in layout.commands.iter().flat_map(|(_, commands)| &commands.lines) {
             for width in [76, 56] {
                 assert_eq!(parsed(&wrapped(line, width).join("\n")), parsed(line), "{}", path.display());
