@@ -49,7 +49,10 @@ impl Desk {
 
     /// Answers each request with a connection to that sandbox, until nobody can ask any more. Where the future is
     /// dropped, a request may be lost.
-    pub(crate) async fn serve(&self, folder: &StateFolder) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// A connection could not be made. No more requests are answered then: a program that asks fails at once.
+    pub(crate) async fn serve(self, folder: &StateFolder) -> anyhow::Result<()> {
         while self.answer(folder).await? {}
         Ok(())
     }

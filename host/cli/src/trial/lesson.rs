@@ -39,6 +39,8 @@ pub(super) struct Ran {
     pub(super) status: i32,
     /// It went on for longer than it was left alone.
     pub(super) interrupted: bool,
+    /// Why it got no connection that it asked for.
+    refused: Option<anyhow::Error>,
     written: Vec<u8>,
 }
 
@@ -127,6 +129,10 @@ impl<'a> Lesson<'a> {
         };
         for part in parts {
             let ran = self.shell(&part.place, &format!("set -eu\n{}", part.commands), SCRIPT).await?;
+            if let Some(error) = &ran.refused {
+                let why = format!("it asked for a connection to the sandbox and got none: {error:#}");
+                return Ok(Outcome::Failed(ran.explain(&why)));
+            }
             match (ran.interrupted, ran.status) {
                 (false, 0) => {}
                 (false, status) => {
@@ -154,7 +160,7 @@ impl<'a> Lesson<'a> {
         let call = self.client.send(request, &[stdin.as_fd(), to.as_fd(), to.as_fd()]).await?;
         drop((stdin, to));
         let from = pipe::Receiver::from_owned_fd(OwnedFd::from(from)).context("watching a pipe")?;
-        let mut ran = Ran { status: 0, interrupted: false, written: Vec::new() };
+        let mut ran = Ran { status: 0, interrupted: false, refused: None, written: Vec::new() };
         let (mut end, mut open) = (Instant::now() + alone, true);
         // One future for all turns of the loop: a request that it has taken is answered.
         let mut serving = std::pin::pin!(desk.serve(self.folder));
@@ -169,7 +175,7 @@ impl<'a> Lesson<'a> {
                     },
                 },
                 served = &mut serving, if asks => {
-                    served?;
+                    ran.refused = served.err();
                     asks = false;
                 }
                 ready = from.readable(), if open => open = ready.is_ok() && take(&from, &mut ran.written),
@@ -207,4 +213,49 @@ fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
     kept.extend_from_slice(bytes);
     let over = kept.len().saturating_sub(KEPT);
     kept.drain(..over);
+}
+
+#[cfg(test)]
+mod tests {
+    use knetsim_model::protocol::{Answer, Call};
+    use rustix::net::{RecvFlags, SendFlags};
+
+    use super::*;
+    use crate::control::wire;
+    use crate::learn::sample;
+
+    /// A supervisor that runs a script which asks for a connection and does not look at the answer.
+    async fn supervisor(stream: std::os::unix::net::UnixStream) -> anyhow::Result<()> {
+        stream.set_nonblocking(true)?;
+        let (mut receiver, mut sender) = wire::split(tokio::net::UnixStream::from_std(stream)?);
+        let line = receiver.line().await?.context("nothing is asked")?;
+        let call: Call = serde_json::from_slice(&line.line)?;
+        let descriptors = line.descriptors(3)?;
+        tokio::task::spawn_blocking(move || {
+            rustix::net::send(&descriptors[0], &[0], SendFlags::NOSIGNAL)?;
+            // It is the end, not an answer, and comes at once.
+            let received = rustix::net::recv(&descriptors[0], &mut [0; 1], RecvFlags::empty());
+            anyhow::ensure!(!matches!(received, Ok((1.., _))), "a connection to no sandbox");
+            Ok(())
+        })
+        .await??;
+        Ok(sender.send(&Answer { id: call.id, reply: Reply::Exited { status: 0 } }, &[]).await?)
+    }
+
+    #[tokio::test]
+    async fn a_script_that_gets_no_connection_fails_its_step() {
+        let base = tempfile::tempdir().unwrap();
+        // A sandbox that ends: its folder is locked, and nobody listens any more.
+        std::fs::create_dir(base.path().join("gone")).unwrap();
+        let lock = std::fs::File::create(base.path().join("gone/lock")).unwrap();
+        rustix::fs::fcntl_lock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+        let folder = StateFolder::open(base.path(), "gone").unwrap();
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut lesson = Lesson { client: Client::over(ours).unwrap(), folder: &folder, outline: sample::outline() };
+        let script = lesson.try_script("# in: a second terminal\nknetsim ls || true\n");
+        let (outcome, supervised) = tokio::join!(script, supervisor(theirs));
+        supervised.unwrap();
+        let Outcome::Failed(why) = outcome.unwrap() else { panic!("the step holds") };
+        assert!(why.contains("asked for a connection to the sandbox and got none"), "{why}");
+    }
 }
