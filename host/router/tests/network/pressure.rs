@@ -194,7 +194,8 @@ fn what_waits_for_readers_that_stall_is_bounded_and_delays_nobody_for_long() {
         while moved.elapsed() < Duration::from_secs(5) {
             for (mut client, open) in clients.iter().zip(&mut open).filter(|(_, open)| **open) {
                 match client.write(&block) {
-                    Ok(_) => moved = Instant::now(),
+                    Ok(written) if written > 0 => moved = Instant::now(),
+                    Ok(_) => {}
                     Err(error) => *open = error.kind() == std::io::ErrorKind::WouldBlock,
                 }
             }
