@@ -36,7 +36,7 @@ run_as_user() {
 # programs that a sandbox has.
 without=()
 run_nightly() {
-    local features=knetsim/nightly,knetsim-router/nightly
+    local features=knetsim/nightly,knetsim-emulator/nightly,knetsim-router/nightly
     if command -v skrouterd >/dev/null; then
         features+=,knetsim-router/skrouterd
     else
