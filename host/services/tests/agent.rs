@@ -322,32 +322,36 @@ fn one_socket_is_led_as_the_rules_say_after_any_change() {
         let all = desired([("web", service(1, &["53:8000/udp"], &[2]))]);
         agent.program(&all).await.unwrap();
         assert_eq!(servers.asked_by(&early), Some("2:8000"));
-        // What translates addresses stays: without it the kernel would track no flow.
-        const SPOIL: &str = "flush chain ip kube-proxy services\n";
-        let mended = listed(&namespace).await;
+        // An endpoint's rules are others. Without any, the request would be rejected, and the kernel would track no flow.
+        let table = listed(&namespace).await;
+        let endpoint = table.lines().find_map(|line| line.trim().strip_prefix("chain endpoint-")).unwrap();
+        let endpoint = format!("endpoint-{}", endpoint.trim_end_matches(" {"));
+        let leading_to = |port: u16| {
+            format!(
+                "flush chain ip kube-proxy {endpoint}\n\
+                 add rule ip kube-proxy {endpoint} ip saddr 11.10.0.2 jump mark-for-masquerade\n\
+                 add rule ip kube-proxy {endpoint} meta l4proto udp dnat to 11.10.0.2:{port}\n"
+            )
+        };
         let led = async |client: &UdpSocket, what: &str| {
             let led = async {
-                while servers.asked_by(client).is_none() {
+                while servers.asked_by(client) != Some("2:8000") {
                     sleep(Duration::from_millis(10)).await;
                 }
             };
             timeout(Duration::from_secs(10), led).await.expect(what);
         };
         agent.set_repair(false);
-        nft::load(&namespace, SPOIL.to_owned()).await.unwrap();
+        nft::load(&namespace, leading_to(8001)).await.unwrap();
         let by_hand = UdpSocket::bind("11.10.0.2:0").unwrap();
-        assert_eq!(servers.asked_by(&by_hand), None);
+        assert_eq!(servers.asked_by(&by_hand), Some("2:8001"));
         until(&agent, &namespace, "drift", |_, drift| !drift.is_empty()).await;
-        // The table stays: with it the kernel would forget the flow by itself.
-        let rules = mended.lines().skip_while(|line| !line.contains("chain services {")).skip(1);
-        let rules = rules.map(str::trim).take_while(|line| *line != "}").filter(|line| !line.is_empty());
-        let rules: String = rules.map(|rule| format!("add rule ip kube-proxy services {rule}\n")).collect();
-        nft::load(&namespace, rules).await.unwrap();
+        nft::load(&namespace, leading_to(8000)).await.unwrap();
         led(&by_hand, "the flow is led as the rules say that a person has mended").await;
         until(&agent, &namespace, "no drift", |_, drift| drift.is_empty()).await;
-        nft::load(&namespace, SPOIL.to_owned()).await.unwrap();
+        nft::load(&namespace, leading_to(8001)).await.unwrap();
         let spoilt = UdpSocket::bind("11.10.0.2:0").unwrap();
-        assert_eq!(servers.asked_by(&spoilt), None);
+        assert_eq!(servers.asked_by(&spoilt), Some("2:8001"));
         agent.set_repair(true);
         led(&spoilt, "the flow is led as the mended rules say").await;
     });
