@@ -151,7 +151,7 @@ fn it_is_looked_at_again_after_a_look_that_failed() {
 }
 
 #[test]
-fn the_pods_network_stays_where_another_one_is_refused() {
+fn the_pods_network_may_become_another_one() {
     on_a_worker(NEVER, async |node| {
         node.network.set_repair(false);
         let whole = routes();
