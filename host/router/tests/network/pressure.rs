@@ -64,8 +64,8 @@ fn those_for_whom_no_descriptor_was_left_are_accepted_later() {
         limit(4096);
         is_drained(LINK);
         is_drained(8000);
-        // Tried four times a second, said once for each port.
-        assert!(router.log().matches("Too many open files").count() <= 2, "{}", router.log());
+        // Said once for each port and each time that they run out, which a connection that ends soon makes another.
+        assert!(router.log().matches("Too many open files").count() <= 6, "{}", router.log());
         drop((clients, web));
         assert_eq!(ask(8000, b"hello").unwrap(), b"hello");
     });
