@@ -2,13 +2,13 @@
 //!
 //! Invariant: a file is whole at any time, and one that can't be understood is put aside, never written over.
 
-use std::fs::{DirBuilder, File};
-use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 /// Where a person's own data are kept: `$XDG_DATA_HOME/knetsim`, else `~/.local/share/knetsim`.
 pub(crate) fn data() -> anyhow::Result<PathBuf> {
@@ -31,6 +31,22 @@ pub(crate) fn lock(folder: &Path) -> io::Result<File> {
     let locked = File::open(folder)?;
     flock(&locked, FlockOperation::LockExclusive)?;
     Ok(locked)
+}
+
+/// Opens a file to be read. What is no regular file is refused: at a FIFO this program would wait for whoever writes.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
+    }
+}
+
+/// Reads a file whole, as [`open`] opens it.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Writes a file of a folder whole.
@@ -72,6 +88,16 @@ mod tests {
         }
         assert_eq!(std::fs::read_to_string(folder.path().join("progress.json.1")).unwrap(), "one");
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("progress.json");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [fifo.as_path(), folder.path()] {
+            assert_eq!(read(path).unwrap_err().to_string(), "it is no regular file");
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
 
 fn knetsim() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(args::Cli::command).var(commands::completion::VARIABLE).complete();
-    let cli = args::Cli::parse();
+    let cli = args::Cli::try_parse().unwrap_or_else(|error| output::end_by_usage(&error));
     output::log_to_stderr(cli.verbose + u8::from(cli.command.is_daemon()));
     let numbers = cli.command.numbers();
     match commands::run(cli) {

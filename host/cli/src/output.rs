@@ -7,7 +7,7 @@
 //! * a program's own terminal session (`relay`), which is raw;
 //! * the learner's screen (`learn::tty`), whose spans are cleaned one by one (`learn::theme`);
 //! * the bar of a long operation (`progress`), whose words are cleaned before;
-//! * what clap says of the command line, the console's prompt and what a person types there, the question of `consent`.
+//! * the help of clap, the console's prompt and what a person types there, the question of `consent`.
 
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
@@ -160,6 +160,16 @@ pub(crate) fn error(error: &anyhow::Error) {
         let advice = advice(&words).map(|advice| format!("; {advice}")).unwrap_or_default();
         say_styled(format_args!("{RED}error:{RED:#} {}{advice}", plain(&indented(&words))));
     }
+}
+
+/// Says what is wrong with the command line, which may hold names of others, and ends this process; so does help.
+pub(crate) fn end_by_usage(error: &clap::Error) -> ! {
+    let words = error.render().to_string();
+    match words.strip_prefix("error: ") {
+        Some(words) => say_styled(format_args!("{RED}error:{RED:#} {}", plain(words.trim_end()))),
+        None => error.exit(),
+    }
+    std::process::exit(error.exit_code())
 }
 
 /// Something a person should know. What daemons, labs and files said may be part of it.

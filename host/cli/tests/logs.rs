@@ -177,4 +177,6 @@ fn a_terminal_shows_somebody_elses_words_and_does_not_heed_them() {
     assert!(!raw.lines().any(|line| line.starts_with("C9w9   worker")), "{raw}");
     shown(&home, &["inspect", "-o", "yaml"]);
     shown(&home, &["exec", "C0w1", &format!("'no-{SEQUENCES}'")]);
+    // A name that is none.
+    shown(&home, &["exec", &format!("'C0w1{SEQUENCES}'"), "true"]);
 }

@@ -150,7 +150,9 @@ impl NodeNetwork {
                 let ours = |word: &str| state.given.routes.iter().find(|route| word == route.destination()).copied();
                 let route = words.find_map(ours);
                 // What the kernel drops by itself it doesn't announce.
-                state.deleted.extend(route.filter(|_| change.verb == "gone"));
+                let new = |route: &GivenRoute| change.verb == "gone" && !state.deleted.contains(route);
+                let deleted = route.filter(new);
+                state.deleted.extend(deleted);
                 route.is_some()
             }
             "address" => words.any(|word| word == ETH0),

@@ -27,6 +27,9 @@ use crate::device::{Device, Entry, Peer, UNDERLAY};
 use crate::etcd::{Etcd, EtcdError};
 use crate::log::Log;
 
+/// How many entries that somebody deleted are kept in mind until the device is looked at: far more than there are peers.
+const MOST_DELETED: usize = 4096;
+
 /// What an agent works with.
 pub struct AgentSpec {
     /// Its node.
@@ -267,7 +270,11 @@ impl Agent {
             (subject @ ("route" | "neighbour"), [destination, ..])
                 if change.verb == "gone" && (subject == "route" || !self.inner.device_down.load(Ordering::Relaxed)) =>
             {
-                self.inner.deleted().insert((*destination).to_owned());
+                let mut deleted = self.inner.deleted();
+                // While there is no overlay, nothing takes them; no more than it could have of its own are of use.
+                if deleted.len() < MOST_DELETED {
+                    deleted.insert((*destination).to_owned());
+                }
             }
             _ => {}
         }

@@ -48,7 +48,8 @@ impl Inner {
         let deleted = std::mem::take(&mut *self.deleted());
         let entries = overlay.peers.values().flat_map(|peer| overlay.device.entries(peer));
         let announced = entries.filter(|entry| entry.destination().is_some_and(|to| deleted.contains(&to)));
-        overlay.deleted.extend(announced.collect::<Vec<_>>());
+        let new: Vec<_> = announced.filter(|entry| !overlay.deleted.contains(entry)).collect();
+        overlay.deleted.extend(new);
         let flags = [&self.underlay_was_down, &self.device_was_down];
         let [underlay, device] = flags.map(|flag| flag.swap(false, Ordering::Relaxed));
         let repair = self.repair.load(Ordering::Relaxed);

@@ -122,13 +122,14 @@ impl History {
         let file = folder.join("history");
         let opening = || format!("opening {}", file.display());
         let _lock = home::lock(&folder).with_context(opening)?;
-        if file.try_exists().with_context(opening)?
-            && let Err(error) = editor.load_history(&file)
-        {
-            editor.clear_history()?;
-            let aside = home::put_aside(&file).with_context(opening)?;
-            let (file, aside) = (file.display(), aside.display());
-            output::warning(&format!("{file} could not be read: {error}. It is kept as {aside}"));
+        if file.try_exists().with_context(opening)? {
+            home::open(&file).with_context(opening)?;
+            if let Err(error) = editor.load_history(&file) {
+                editor.clear_history()?;
+                let aside = home::put_aside(&file).with_context(opening)?;
+                let (file, aside) = (file.display(), aside.display());
+                output::warning(&format!("{file} could not be read: {error}. It is kept as {aside}"));
+            }
         }
         editor.append_history(&file).with_context(opening)?;
         Ok(file)

@@ -29,7 +29,7 @@ impl Store {
     /// What is kept, as it is read without changing anything.
     pub(crate) fn look(&self) -> anyhow::Result<All> {
         let path = self.folder()?.join(FILE);
-        match std::fs::read(&path) {
+        match home::read(&path) {
             Ok(bytes) => All::parse(&bytes).with_context(|| format!("reading {}", path.display())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(All::default()),
             Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
@@ -42,7 +42,7 @@ impl Store {
         let path = folder.join(FILE);
         let keeping = || format!("writing {}", path.display());
         let _lock = home::lock(folder).with_context(keeping)?;
-        let (mut all, aside) = match std::fs::read(&path) {
+        let (mut all, aside) = match home::read(&path) {
             Ok(bytes) => match All::parse(&bytes) {
                 Ok(all) => (all, None),
                 Err(error) => (All::default(), Some(put_aside(&path, &error).with_context(keeping)?)),
