@@ -176,7 +176,8 @@ impl FlannelConfig {
 impl Backend {
     fn validate(&self) -> Result<(), BadConfig> {
         let bad = |text: String| Err(BadConfig(text));
-        if self.kind != "vxlan" {
+        // flannel reads it in any case (`pkg/backend/manager.go`).
+        if !self.kind.eq_ignore_ascii_case("vxlan") {
             return bad(format!("Backend.Type `{}` is not driven here; `vxlan` is", self.kind));
         }
         if self.vni > 0x00ff_ffff {
@@ -310,7 +311,7 @@ mod tests {
 
     #[test]
     fn defaults_are_flannels() {
-        let text = r#"{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}"#;
+        let text = r#"{"Network":"10.244.0.0/16","Backend":{"Type":"VXLAN"}}"#;
         let config: FlannelConfig = serde_json::from_str(text).unwrap();
         assert_eq!(config.effective_subnet_len(), 24);
         assert_eq!(config.effective_subnet_min(), Ipv4Addr::new(10, 244, 1, 0));

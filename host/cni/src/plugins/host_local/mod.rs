@@ -287,6 +287,28 @@ mod tests {
         ]
     }
 
+    #[tokio::test]
+    async fn what_can_not_be_read_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("net/10.0.0.4")).unwrap();
+        let files = Files::new(Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap());
+        let range = serde_json::from_str(r#"[{"subnet": "10.0.0.0/28", "rangeStart": "10.0.0.3"}]"#).unwrap();
+        let sets = vec![RangeSet::new(range).unwrap()];
+        let pool = Pool { sets, wanted: Vec::new(), routes: Vec::new(), dns: Dns::default() };
+        // Each reads the folder anew.
+        let add = async |number| {
+            let leases = Leases::default();
+            let mut store = Store::open(&files, &leases, "net".to_owned()).await.unwrap();
+            pool.allocate(&mut store, &container(number)).unwrap()[0].address.addr().to_string()
+        };
+        assert_eq!(add(1).await, "10.0.0.3");
+        assert_eq!(add(2).await, "10.0.0.5");
+        let leases = Leases::default();
+        let mut store = Store::open(&files, &leases, "net".to_owned()).await.unwrap();
+        store.release_of(&container(1)).unwrap();
+        assert!(!folder.path().join("net/10.0.0.3").exists());
+    }
+
     fn container(number: u8) -> Attachment {
         Attachment { ifname: "eth0".to_owned(), ..Attachment::new(&format!("c{number}"), None, "") }
     }
