@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # An ordinary user's search path lacks the folders of `bridge`, `nft` and `sysctl`, which tests compare with.
 export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 # Tests wait for networks more than they compute.
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((3 * $(nproc)))}
 
 scripts/wasm-target.sh >/dev/null
 output=$(mktemp)
