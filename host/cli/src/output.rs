@@ -1,7 +1,7 @@
 //! What goes to standard output, and how errors and logs go to standard error.
 //!
 //! Invariant: whatever this program writes on a terminal is cleaned here, for much of it is somebody else's words:
-//! names, commands, what a daemon said. [`print`] and [`say`] let no style through. Where this program sets one
+//! names, commands, what a daemon said. [`print()`] and [`say`] let no style through. Where this program sets one
 //! ([`print_styled`], [`error`], [`warning`]), the words are cleaned before it is added. Past this go:
 //!
 //! * a program's own terminal session (`relay`), which is raw;
