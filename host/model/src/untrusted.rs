@@ -3,7 +3,7 @@
 //!
 //! * **Output**, of many lines ([`Cleaner`] for a stream, [`text`] for a whole): what does anything else than to be
 //!   shown is removed. Line ends and tabs stay.
-//! * **Words** within a line of ours, such as a title or a reason ([`line`], [`words`]): it is shown as an escape. What is
+//! * **Words** within a line of ours, such as a title or a reason ([`line()`], [`words`]): it is shown as an escape. What is
 //!   plain stays as it is.
 //! * **Names** ([`escaped`]), where a person or a lab gets them: the same, and two different names never look alike, and
 //!   none looks empty. A backslash is escaped, too, so that is done once, where a name is read.
@@ -141,7 +141,7 @@ fn shown_in_a_line(words: &str, backslash: bool) -> String {
     text
 }
 
-/// A sentence, such as a reason, in one line: [`line`], with one space for each run of spaces of any kind, and
+/// A sentence, such as a reason, in one line: [`line()`], with one space for each run of spaces of any kind, and
 /// none at its ends.
 pub fn words(sentence: &str) -> String {
     let mut shown = String::with_capacity(sentence.len());
