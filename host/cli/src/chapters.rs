@@ -51,8 +51,8 @@ pub(crate) fn find(chapter: &str) -> anyhow::Result<Found> {
     open(path, true)
 }
 
-/// Reads a chapter. One that comes with knetsim is that by its path and the name in its manifest; whoever names its file
-/// is asked all the same.
+/// Reads a chapter. It comes with knetsim where both its path and the name in its manifest say so. A chapter that is
+/// opened by its path is asked about in any case.
 fn open(path: &Path, by_name: bool) -> anyhow::Result<Found> {
     let (bytes, manifest) = lab_file::open(path, Kind::Chapter)?;
     let name = manifest.map(|manifest| manifest.name).unwrap_or_default();
@@ -90,7 +90,7 @@ pub(crate) fn none() -> Failure {
 
 /// The chapters that come with knetsim, by name, and their files: where this program was installed, else where
 /// `make build` puts them. `knetsim lab build` puts nothing there unless it is told the place: what it builds lies in
-/// `labs` of the same target folder, whoever its author is.
+/// `labs` of the same target folder.
 pub(crate) fn shipped() -> Vec<(&'static str, PathBuf)> {
     let program = std::env::current_exe().ok();
     let folder = program.as_deref().and_then(Path::parent);

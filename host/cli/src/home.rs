@@ -33,7 +33,7 @@ pub(crate) fn lock(folder: &Path) -> io::Result<File> {
     Ok(locked)
 }
 
-/// Opens a file to be read. What is no regular file is refused: at a FIFO this program would wait for whoever writes.
+/// Opens a regular file to be read, and refuses anything else: opening a FIFO would wait for a writer.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
     match file.metadata()?.is_file() {

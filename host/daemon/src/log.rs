@@ -38,7 +38,7 @@ pub struct Log {
 struct Shared {
     path: String,
     state: Mutex<State>,
-    /// Until when what was copied last takes, at [`PACE`]; locked by whoever copies.
+    /// When the last chunk would be done at [`PACE`]. The task that copies has it locked.
     busy: tokio::sync::Mutex<Instant>,
 }
 

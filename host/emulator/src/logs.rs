@@ -93,7 +93,7 @@ impl CommandLog {
 pub struct Logs {
     /// Another number for each node and container, also for a later one of the same name.
     pub life: u64,
-    /// What is not listed, for whoever asked.
+    /// Which logs are not listed, for the person who asked.
     pub warning: Option<String>,
     /// Their names as they are shown (see [`untrusted::escaped`]), and the files' own.
     names: BTreeMap<String, String>,
