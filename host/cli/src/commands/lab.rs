@@ -1,6 +1,7 @@
 //! `knetsim lab new|build|inspect|test`.
 
 use std::fmt::Write;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -21,6 +22,7 @@ Examples:
   knetsim lab inspect my-lab.wasm
   knetsim lab test c1                        whether a chapter's checks tell done from not done
   knetsim lab test my-chapter                builds it before
+  knetsim lab test --jobs 1 my-chapter       one task after the other
   knetsim run \"$(knetsim lab build my-lab)\"";
 
 /// Make, build, look at and test labs
@@ -68,6 +70,8 @@ enum What {
     /// passes after a second solution made of plain commands (tasks/TASK/second.sh). Questions refuse wrong answers
     /// (tasks/TASK/wrong.txt, one a line, and made-up ones) and take the right one. The commands of the text end as it
     /// says. All that the chapter asks for is granted. Exit status: 0 where all held, 1 where something didn't.
+    ///
+    /// Several tasks are tried at once, each in sandboxes of its own.
     Test {
         /// A chapter that comes with knetsim, a chapter's file, or the folder of its crate
         chapter: String,
@@ -80,7 +84,13 @@ enum What {
         /// Also write a file as JUnit does
         #[arg(long, value_name = "FILE")]
         junit: Option<PathBuf>,
+        /// How many tasks to try at once; left out, one for each processor
+        #[arg(short, long, value_name = "COUNT")]
+        jobs: Option<NonZero<usize>>,
     },
+    /// What `lab test` runs for each of its jobs
+    #[command(hide = true)]
+    Try,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -107,12 +117,22 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
                 Format::Json => output::print_json(&json(&found))?,
             }
         }
-        What::Test { chapter, tasks, output, junit } => return test(&chapter, &tasks, output, junit.as_deref()),
+        What::Test { chapter, tasks, output, junit, jobs } => {
+            let jobs = jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
+            return test(&chapter, &tasks, jobs, output, junit.as_deref());
+        }
+        What::Try => trial::work()?,
     }
     Ok(0)
 }
 
-fn test(chapter: &str, tasks: &[String], format: Format, junit: Option<&Path>) -> anyhow::Result<u8> {
+fn test(
+    chapter: &str,
+    tasks: &[String],
+    jobs: usize,
+    format: Format,
+    junit: Option<&Path>,
+) -> anyhow::Result<u8> {
     let folder = Path::new(chapter);
     let bytes = if folder.join("lab.toml").is_file() {
         lab_file::read(&package::build(folder, None).map_err(Failure::from)?.path)?
@@ -120,7 +140,7 @@ fn test(chapter: &str, tasks: &[String], format: Format, junit: Option<&Path>) -
         chapters::find(chapter)?.bytes
     };
     let mut printed = Ok(());
-    let report = Trial::new(bytes)?.run(tasks, |tried| {
+    let report = Trial::new(bytes)?.run(tasks, jobs, |tried| {
         if format == Format::Table && printed.is_ok() {
             printed = output::print_styled(&trial::task_lines(tried));
         }

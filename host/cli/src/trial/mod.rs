@@ -5,21 +5,24 @@
 //! after a reset: the check fails again, and passes after the author's second solution. Where that is not the way that
 //! the text teaches, the commands that are shown to a learner are a third one, tried in the same way. A question is tried in one:
 //! wrong answers are refused, the right one is taken. A last sandbox runs the commands of the text, with each
-//! section's tasks solved after it.
+//! section's tasks solved after it. Tasks know nothing of each other, so several are tried at once.
 
 mod answers;
 mod lesson;
 mod report;
 mod script;
+mod workers;
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use knetsim_lab::package::{self, Trials};
 use knetsim_lab::{Limit, Limits, Manifest};
 use knetsim_model::chapter::{Outline, Section, Task};
 use knetsim_model::{Failure, Target};
 use knetsim_sandbox::{Options, StateFolder};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::control::client::Client;
 use crate::fresh::Fresh;
@@ -28,6 +31,7 @@ use lesson::Lesson;
 use script::Place;
 
 pub(crate) use report::{junit, table, task_lines};
+pub(crate) use workers::work;
 
 /// How long a script of the author's, or a command of the text, may take.
 const SCRIPT: Duration = Duration::from_secs(60);
@@ -51,8 +55,26 @@ impl Report {
     }
 }
 
+/// What is tried by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Piece {
+    Task(String),
+    /// The commands of the text.
+    Text,
+}
+
+impl fmt::Display for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Piece::Task(name) => write!(f, "the task `{name}`"),
+            Piece::Text => f.write_str("the commands of the text"),
+        }
+    }
+}
+
 /// What was found out about a task, or about the text.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tried {
     pub(crate) name: String,
     pub(crate) title: String,
@@ -68,7 +90,7 @@ impl Tried {
 }
 
 /// One thing that should hold.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Step {
     pub(crate) what: String,
     #[serde(flatten)]
@@ -76,7 +98,7 @@ pub(crate) struct Step {
 }
 
 /// Whether it does.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "outcome", content = "why")]
 pub(crate) enum Outcome {
     Held,
@@ -102,26 +124,33 @@ impl Trial {
         Ok(Trial { bytes, manifest, trials, launched: 0 })
     }
 
-    /// Tries all tasks, or those that are named, and the text; `each` hears of them as they are done.
-    pub(crate) fn run(&mut self, only: &[String], mut each: impl FnMut(&Tried)) -> anyhow::Result<Report> {
+    /// Tries all tasks, or those that are named, and the text, so many at once; `each` hears of them in their order.
+    pub(crate) fn run(&mut self, only: &[String], jobs: usize, each: impl FnMut(&Tried)) -> anyhow::Result<Report> {
         let outline = self.outline()?;
         if let Some(unknown) = only.iter().find(|name| outline.task(name).is_none()) {
             return Err(Failure::not_found(format!("the chapter has no task `{unknown}`")).into());
         }
-        let mut tasks = Vec::new();
-        for task in outline.tasks().filter(|task| only.is_empty() || only.contains(&task.name)) {
-            tasks.push(self.timed(&task.name, &task.title, |trial, steps| match task.question {
-                Some(_) => trial.question(&outline, task, steps),
-                None => trial.task(&outline, task, steps),
-            })?);
-            tasks.last().iter().for_each(|tried| each(tried));
-        }
+        let tasks = outline.tasks().filter(|task| only.is_empty() || only.contains(&task.name));
+        let mut pieces: Vec<Piece> = tasks.map(|task| Piece::Task(task.name.clone())).collect();
         if only.is_empty() {
-            tasks.push(self.timed("text", "Commands of the text", |trial, steps| trial.text(&outline, steps))?);
-            tasks.last().iter().for_each(|tried| each(tried));
+            pieces.push(Piece::Text);
         }
+        let tasks = workers::run(&self.bytes, &outline, &pieces, jobs, each)?;
         let Manifest { name, version, .. } = self.manifest.clone();
         Ok(Report { chapter: name, version, title: outline.title, tasks })
+    }
+
+    fn try_piece(&mut self, outline: &Outline, piece: &Piece) -> anyhow::Result<Tried> {
+        let task = match piece {
+            Piece::Text => {
+                return self.timed("text", "Commands of the text", |trial, steps| trial.text(outline, steps));
+            }
+            Piece::Task(name) => outline.task(name).with_context(|| format!("the chapter has no task `{name}`"))?,
+        };
+        self.timed(&task.name, &task.title, |trial, steps| match task.question {
+            Some(_) => trial.question(outline, task, steps),
+            None => trial.task(outline, task, steps),
+        })
     }
 
     fn timed(

@@ -2,7 +2,8 @@
 //! on from here. A peer that takes more is not read, so that the bounds hold whatever it sends.
 //!
 //! What can't go on waits for a reader. A slow one makes room in time. One that has stalled would hold up all streams of
-//! the connection, so the streams that have stood still longest are broken off until enough is free.
+//! the connection, so the streams that have stood still longest are broken off until enough is free. A stream that waits
+//! only for its turn on a slow connection has not stalled while that connection takes bytes.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ const MAX_UNTAKEN: usize = 256 << 20;
 const ENOUGH: usize = MAX_UNTAKEN / 4 * 3;
 /// A stream of which nothing has gone on for so long has stalled.
 const STALLED: Duration = Duration::from_secs(2);
-/// A peer that can't be read for so long is given up.
+/// A peer that can't be read for so long, while what it has too much of does not become less, is given up.
 const MAX_STOP: Duration = Duration::from_secs(20);
 
 /// What a peer has too much of here.
@@ -29,18 +30,34 @@ pub(super) enum Excess {
     Untaken,
 }
 
+/// A peer that is not read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stop {
+    /// When it began, or the excess last became less.
+    since: Instant,
+    excess: Excess,
+    /// The fewest bytes of it so far.
+    least: usize,
+}
+
 impl Peer {
-    fn excess(&self) -> Option<Excess> {
-        if self.channel.backlog() + self.out.len() > MAX_UNREAD {
-            return Some(Excess::Unread);
+    /// What it has too much of, and how many bytes of that.
+    fn excess(&self) -> Option<(Excess, usize)> {
+        let (unread, untaken) = (self.channel.backlog() + self.out.len(), self.endpoint.untaken());
+        match (unread > MAX_UNREAD, untaken > MAX_UNTAKEN) {
+            (true, _) => Some((Excess::Unread, unread)),
+            (false, true) => Some((Excess::Untaken, untaken)),
+            (false, false) => None,
         }
-        (self.endpoint.untaken() > MAX_UNTAKEN).then_some(Excess::Untaken)
     }
 
     /// Takes down whether it may be read; true where it may be again.
     pub(super) fn resumes(&mut self, now: Instant) -> bool {
-        if self.excess().is_some() {
-            self.stopped.get_or_insert(now);
+        if let Some((excess, bytes)) = self.excess() {
+            let stop = self.stopped.get_or_insert(Stop { since: now, excess, least: bytes });
+            if stop.excess != excess || bytes < stop.least {
+                *stop = Stop { since: now, excess, least: bytes };
+            }
             return false;
         }
         let resumes = self.stopped.take().is_some();
@@ -53,8 +70,8 @@ impl Peer {
 
     /// How long it has not been read, and why, where that is too long.
     pub(super) fn stopped_too_long(&self, now: Instant) -> Option<(Duration, Excess)> {
-        let stopped = now.duration_since(self.stopped?);
-        Some((stopped, self.excess()?)).filter(|_| stopped > MAX_STOP)
+        let stopped = now.duration_since(self.stopped?.since);
+        Some((stopped, self.excess()?.0)).filter(|_| stopped > MAX_STOP)
     }
 }
 

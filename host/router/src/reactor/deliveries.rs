@@ -48,8 +48,16 @@ pub(super) struct Transit {
     /// of them arrived.
     untaken: usize,
     moved: Instant,
-    /// It waits for its turn.
-    waiting: bool,
+    waits: Option<Wait>,
+}
+
+/// What the next part of a delivery that is passed on waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// That the next router's socket takes more.
+    Turn,
+    /// That less is under way to the next router.
+    Room,
 }
 
 /// Where a message goes.
@@ -336,7 +344,7 @@ impl Core {
         let from = place;
         let (complete, moved) = (!more, self.now);
         let transit =
-            Transit { from, delivery, to, choice, queue, complete, settled, untaken: 0, moved, waiting: false };
+            Transit { from, delivery, to, choice, queue, complete, settled, untaken: 0, moved, waits: None };
         self.transits.insert(transit);
         self.set_sink(place, Sink::Transit(id));
         self.pump_transit(id);
@@ -363,7 +371,8 @@ impl Core {
         let Some(peer) = self.peers.get_mut(next) else { return };
         let queued = transit.queue.len();
         if peer.is_blocked() {
-            if !std::mem::replace(&mut transit.waiting, true) {
+            if transit.waits.is_none() {
+                transit.waits = Some(Wait::Turn);
                 peer.waiting.push_back(Task::Transit(id));
             }
         } else if let Err(error) = send_transit(id, transit, peer, session, self.now) {
@@ -385,7 +394,7 @@ impl Core {
     /// A transit has its turn again.
     pub(super) fn work_on_transit(&mut self, id: Id) {
         if let Some(transit) = self.transits.get_mut(id) {
-            transit.waiting = false;
+            transit.waits = None;
         }
         self.pump_transit(id);
     }
@@ -399,10 +408,14 @@ impl Core {
         Some(transit)
     }
 
-    /// Those that came from a peer and wait here, and since when.
+    /// Those that came from a peer and wait here, and since when nothing of them has gone on though it could have.
     pub(super) fn waiting_transits(&self, from: Id) -> impl Iterator<Item = (Instant, Id)> {
         let waiting = move |transit: &Transit| transit.from.peer == from && !transit.queue.is_empty();
-        self.transits.iter().filter(move |(_, transit)| waiting(transit)).map(|(id, transit)| (transit.moved, id))
+        let since = |transit: &Transit| match self.peers.get(transit.to.0) {
+            Some(next) if transit.waits == Some(Wait::Turn) => transit.moved.max(next.took),
+            _ => transit.moved,
+        };
+        self.transits.iter().filter(move |(_, transit)| waiting(transit)).map(move |(id, transit)| (since(transit), id))
     }
 
     /// Gives back the memory of queues that have become short.
@@ -499,7 +512,8 @@ fn send_transit(
     while room > 0 && (!rest.is_empty() || transit.complete) {
         let allowed = bytes.saturating_sub(sent);
         if allowed == 0 && !rest.is_empty() {
-            if !std::mem::replace(&mut transit.waiting, true) {
+            if transit.waits.is_none() {
+                transit.waits = Some(Wait::Room);
                 peer.starve(Task::Transit(id), session, now);
             }
             break;

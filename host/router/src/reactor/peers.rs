@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use mio::event::Event as Readiness;
 
-use super::backlog::Excess;
+use super::backlog::{Excess, Stop};
 use super::deliveries::Run;
 use super::{BATCH, Cause, Core, Kind, Task, token};
 use crate::amqp::message;
@@ -56,8 +56,10 @@ pub(super) struct Peer {
     pub(super) queued: bool,
     dirty: bool,
     hang_up: bool,
-    /// Since when it isn't read.
-    pub(super) stopped: Option<Instant>,
+    /// It isn't read.
+    pub(super) stopped: Option<Stop>,
+    /// When its socket last took bytes that had waited for it.
+    pub(super) took: Instant,
     /// Who waits for the socket to take more.
     pub(super) waiting: VecDeque<Task>,
     /// Who waits until less is under way, each with the session in which it sends.
@@ -167,6 +169,7 @@ impl Core {
             dirty: false,
             hang_up: false,
             stopped: None,
+            took: self.now,
             waiting: VecDeque::new(),
             starved: Vec::new(),
             exhausted: None,
@@ -201,8 +204,12 @@ impl Core {
         }
         let Some(peer) = self.peers.get_mut(id) else { return };
         if event.is_writable() && peer.connected && peer.channel.is_blocked() {
+            let before = peer.channel.backlog();
             if let Err(error) = peer.channel.flush() {
                 return self.lose(id, &error.into());
+            }
+            if peer.channel.backlog() < before {
+                peer.took = self.now;
             }
             self.touch(id);
         }

@@ -62,8 +62,17 @@ impl Router {
 
     /// Resident memory, in kB.
     pub(crate) fn memory(&self) -> u64 {
+        self.figure("VmRSS")
+    }
+
+    /// The most memory that was ever resident, in kB.
+    pub(crate) fn most_memory(&self) -> u64 {
+        self.figure("VmHWM")
+    }
+
+    fn figure(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }

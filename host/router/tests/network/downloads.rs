@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::common::{short_buffers, wait};
 use crate::rows::{
-    FRAME, Kind, LONGEST_FRAME, Row, ServiceAt, ask_for, downloads, past_stalled_readers,
+    FIRST_LINK, FRAME, Kind, LONGEST_FRAME, Row, ServiceAt, ask_for, at_once, downloads, past_stalled_readers,
     past_stalled_readers_of_all_kinds, rows, with_service,
 };
 
@@ -62,8 +62,31 @@ fn when_readers_that_stall_leave_nothing_for_others_the_router_says_so() {
         let stalled: Vec<_> = (0..300).map(|_| ask_for(600_000)).collect();
         let (words, _) = wait("the router says that nothing is left", Duration::from_secs(60), problem);
         assert!(words.contains("readers"), "{words}");
-        assert_eq!(row.routers[0].log().matches("take nothing of what").count(), 1);
+        let logged = || row.routers[0].log().matches("take nothing of what").count();
+        // A tick after the status.
+        wait("the log says so", Duration::from_secs(10), || (logged() > 0).then_some(()));
         drop(stalled);
         wait("there is room again", Duration::from_secs(60), || problem().is_none().then_some(()));
+        assert_eq!(logged(), 1);
+    });
+}
+
+/// Lets what is sent from a port of this network go no faster than that.
+fn slow_down(port: usize, rate: &str) {
+    let run = |words: &str| knetsim_testing::run(&words.split_whitespace().collect::<Vec<_>>());
+    run("tc qdisc add dev lo root handle 1: htb");
+    run(&format!("tc class add dev lo parent 1: classid 1:1 htb rate {rate} burst 256k cburst 256k"));
+    run(&format!("tc filter add dev lo parent 1: protocol ip u32 match ip sport {port} 0xffff flowid 1:1"));
+}
+
+/// More waits for the slow link than may, and each stream has its turn only every few seconds; yet all are read.
+#[test]
+fn streams_that_wait_for_their_turn_on_a_slow_link_are_not_broken_off() {
+    with_service(|| {
+        slow_down(FIRST_LINK + 1, "480mbit");
+        let row = Row::start(&[Kind::Knetsim; 3], ServiceAt::First, false, FRAME);
+        at_once(330, 1_500_000);
+        let most = row.routers[1].most_memory();
+        assert!(most > 256 << 10, "too little waits: {most} kB");
     });
 }

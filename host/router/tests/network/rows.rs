@@ -61,6 +61,14 @@ impl Started {
         }
     }
 
+    /// The most memory that knetsim's own ever had resident, in kB.
+    pub(crate) fn most_memory(&self) -> u64 {
+        match self {
+            Started::Knetsim(router) => router.most_memory(),
+            Started::Other { .. } => 0,
+        }
+    }
+
     pub(crate) fn log(&self) -> String {
         match self {
             Started::Knetsim(router) => router.log(),
@@ -84,7 +92,7 @@ pub(crate) enum ServiceAt {
     Last,
 }
 
-const FIRST_LINK: usize = 5600;
+pub(crate) const FIRST_LINK: usize = 5600;
 /// The longest frames, by default and at most.
 pub(crate) const FRAME: u32 = 16_384;
 pub(crate) const LONGEST_FRAME: u32 = 1 << 20;
@@ -180,7 +188,7 @@ fn download(size: u64) {
     assert_eq!(at as u64, size, "the download ended early");
 }
 
-fn at_once(count: usize, size: u64) {
+pub(crate) fn at_once(count: usize, size: u64) {
     let clients: Vec<_> = (0..count).map(|_| thread::spawn(move || download(size))).collect();
     let failed = clients.into_iter().map(|client| client.join()).filter(Result::is_err).count();
     assert_eq!(failed, 0, "of {count} downloads at once so many failed");
