@@ -5,7 +5,7 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::{Home, Ran};
 use serde_json::Value;
@@ -72,6 +72,19 @@ fn a_bad_chapter_does_not() {
 }
 
 #[test]
+fn when_it_is_ended_all_its_sandboxes_are() {
+    let home = Home::new();
+    let built = Ran::from(home.command(&["lab", "build", "tests/lesson"]).current_dir(root()).output().unwrap());
+    let mut command = home.command(&["lab", "test", "--jobs", "2", built.out.trim()]);
+    let mut test = command.current_dir(root()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let sandboxes = || home.must(&["ls", "-o", "name"]).lines().count();
+    common::eventually("two tasks are tried", || sandboxes() == 2);
+    common::signal(&test, "TERM");
+    assert_eq!(common::ended(&mut test), Some(143));
+    assert_eq!(sandboxes(), 0);
+}
+
+#[test]
 fn what_is_not_there_is_named() {
     let home = Home::new();
     let unknown = lab_test(&home, &["tests/lesson", "--task", "other"]);
@@ -97,7 +110,8 @@ fn a_new_chapter_holds() {
 /// command in the text ends as the text says.
 fn course(chapter: &str) {
     let home = Home::new();
-    let ran = lab_test(&home, &[chapter, "-o", "json"]);
+    // Some chapters are tried beside each other.
+    let ran = lab_test(&home, &[chapter, "-o", "json", "--jobs", "2"]);
     assert_eq!((ran.status, not_held(&ran.out)), (0, vec![]), "{}", ran.err);
 }
 

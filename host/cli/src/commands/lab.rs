@@ -84,7 +84,7 @@ enum What {
         /// Also write a file as JUnit does
         #[arg(long, value_name = "FILE")]
         junit: Option<PathBuf>,
-        /// How many tasks to try at once; left out, one for each processor
+        /// How many tasks to try at once; left out, two for each processor
         #[arg(short, long, value_name = "COUNT")]
         jobs: Option<NonZero<usize>>,
     },
@@ -118,21 +118,16 @@ pub(crate) fn run(args: Args) -> anyhow::Result<u8> {
             }
         }
         What::Test { chapter, tasks, output, junit, jobs } => {
-            let jobs = jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
-            return test(&chapter, &tasks, jobs, output, junit.as_deref());
+            // Tasks wait for networks more than they compute.
+            let usual = || 2 * std::thread::available_parallelism().map_or(1, NonZero::get);
+            return test(&chapter, &tasks, jobs.map_or_else(usual, NonZero::get), output, junit.as_deref());
         }
         What::Try => trial::work()?,
     }
     Ok(0)
 }
 
-fn test(
-    chapter: &str,
-    tasks: &[String],
-    jobs: usize,
-    format: Format,
-    junit: Option<&Path>,
-) -> anyhow::Result<u8> {
+fn test(chapter: &str, tasks: &[String], jobs: usize, format: Format, junit: Option<&Path>) -> anyhow::Result<u8> {
     let folder = Path::new(chapter);
     let bytes = if folder.join("lab.toml").is_file() {
         lab_file::read(&package::build(folder, None).map_err(Failure::from)?.path)?

@@ -4,7 +4,7 @@
 //! `knetsim lab try`. Its standard input has a line of JSON ([`Opening`]), the chapter's bytes, and then a line for each
 //! [`Piece`] that it is to try; each of these it answers with a line: what it found out ([`Tried`]).
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io::{BufRead, Read, Write};
 use std::process::Stdio;
 
@@ -64,11 +64,41 @@ impl Worker {
     }
 
     /// Ends it, and with it its sandbox, and waits until both are gone.
-    async fn end(mut self) {
-        if let Some(id) = self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+    async fn end(self) {
+        let Worker { mut process, stdin, .. } = self;
+        // It has nothing more to try; a signal breaks off what it is at.
+        drop(stdin);
+        if let Some(id) = process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
             let _ = kill_process(id, Signal::TERM);
         }
-        let _ = self.process.wait().await;
+        let _ = process.wait().await;
+    }
+}
+
+/// What is left to try, and what was found out.
+struct Board<F> {
+    /// The places of pieces that nobody has taken, the next one last.
+    left: Vec<usize>,
+    /// What was found out about pieces before which some are still tried.
+    early: Vec<Option<Tried>>,
+    done: Vec<Tried>,
+    each: F,
+}
+
+impl<F: FnMut(&Tried)> Board<F> {
+    fn new(pieces: &[Piece], each: F) -> Self {
+        let mut left: Vec<usize> = (0..pieces.len()).rev().collect();
+        // The text takes longest, so it is the first to be taken.
+        left.sort_by_key(|at| pieces[*at] == Piece::Text);
+        Board { left, early: pieces.iter().map(|_| None).collect(), done: Vec::new(), each }
+    }
+
+    fn found(&mut self, at: usize, tried: Tried) {
+        self.early[at] = Some(tried);
+        while let Some(next) = self.early.get_mut(self.done.len()).and_then(Option::take) {
+            (self.each)(&next);
+            self.done.push(next);
+        }
     }
 }
 
@@ -78,49 +108,36 @@ pub(super) fn run(
     outline: &Outline,
     pieces: &[Piece],
     jobs: usize,
-    mut each: impl FnMut(&Tried),
+    each: impl FnMut(&Tried),
 ) -> anyhow::Result<Vec<Tried>> {
     let interrupts = Interrupts::catch().context("catching signals")?;
-    let mut done = Vec::new();
-    let hear = |at: usize, tried: Tried, waiting: &mut Vec<Option<Tried>>| {
-        waiting[at] = Some(tried);
-        while let Some(next) = waiting.get_mut(done.len()).and_then(Option::take) {
-            each(&next);
-            done.push(next);
-        }
-    };
+    let board = RefCell::new(Board::new(pieces, each));
     sandboxes::runtime()?.block_on(async {
         let starts = (0..jobs.min(pieces.len())).map(|_| Worker::start(bytes, outline));
         let mut workers = try_join_all(starts).await?;
-        let work = side_by_side(&mut workers, pieces, hear);
         let result = tokio::select! {
-            result = work => result,
+            biased;
+            // Ctrl-C ends the workers, too, and is the reason then.
             number = interrupts.next() => Err(Interrupted(number?).into()),
+            result = try_join_all(workers.iter_mut().map(|worker| take_turns(worker, pieces, &board))) => result,
         };
         join_all(workers.into_iter().map(Worker::end)).await;
         result
     })?;
-    Ok(done)
+    Ok(board.into_inner().done)
 }
 
-/// Lets each worker take a piece whenever it is free, the last first: the text takes longest.
-async fn side_by_side(
-    workers: &mut [Worker],
+/// Has a worker try one piece after the other, until none is left.
+async fn take_turns(
+    worker: &mut Worker,
     pieces: &[Piece],
-    hear: impl FnMut(usize, Tried, &mut Vec<Option<Tried>>),
+    board: &RefCell<Board<impl FnMut(&Tried)>>,
 ) -> anyhow::Result<()> {
-    let left = Cell::new(pieces.len());
-    let found = RefCell::new((hear, pieces.iter().map(|_| None).collect()));
-    let turns = workers.iter_mut().map(async |worker| {
-        while let Some(at) = left.get().checked_sub(1) {
-            left.set(at);
-            let tried = worker.try_piece(&pieces[at]).await.with_context(|| format!("trying {}", pieces[at]))?;
-            let (hear, waiting) = &mut *found.borrow_mut();
-            hear(at, tried, waiting);
-        }
-        anyhow::Ok(())
-    });
-    try_join_all(turns).await.map(drop)
+    loop {
+        let Some(at) = board.borrow_mut().left.pop() else { return Ok(()) };
+        let tried = worker.try_piece(&pieces[at]).await.with_context(|| format!("trying {}", pieces[at]))?;
+        board.borrow_mut().found(at, tried);
+    }
 }
 
 /// What a worker does: tries what it is told to, until it is told nothing more.
@@ -141,4 +158,28 @@ pub(crate) fn work() -> anyhow::Result<()> {
         std::io::stdout().write_all(&answer)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Outcome, Step};
+    use super::*;
+
+    #[test]
+    fn what_a_worker_found_out_crosses_a_line() {
+        let step = |outcome| Step { what: "a\nstep".to_owned(), outcome };
+        let steps = vec![
+            step(Outcome::Held),
+            step(Outcome::Failed("two\nlines".to_owned())),
+            step(Outcome::LeftOut("why".to_owned())),
+        ];
+        let tried = Tried { name: "task".to_owned(), title: "A task".to_owned(), steps, seconds: 1.5 };
+        let line = serde_json::to_string(&tried).unwrap();
+        assert!(!line.contains('\n'));
+        assert_eq!(serde_json::from_str::<Tried>(&line).unwrap(), tried);
+        for piece in [Piece::Task("text".to_owned()), Piece::Text] {
+            let line = serde_json::to_string(&piece).unwrap();
+            assert_eq!(serde_json::from_str::<Piece>(&line).unwrap(), piece);
+        }
+    }
 }

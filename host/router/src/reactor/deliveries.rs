@@ -343,8 +343,7 @@ impl Core {
         }
         let from = place;
         let (complete, moved) = (!more, self.now);
-        let transit =
-            Transit { from, delivery, to, choice, queue, complete, settled, untaken: 0, moved, waits: None };
+        let transit = Transit { from, delivery, to, choice, queue, complete, settled, untaken: 0, moved, waits: None };
         self.transits.insert(transit);
         self.set_sink(place, Sink::Transit(id));
         self.pump_transit(id);
