@@ -83,9 +83,9 @@ fn slow_down(port: usize, rate: &str) {
 #[test]
 fn streams_that_wait_for_their_turn_on_a_slow_link_are_not_broken_off() {
     with_service(|| {
-        slow_down(FIRST_LINK + 1, "480mbit");
+        slow_down(FIRST_LINK + 1, "640mbit");
         let row = Row::start(&[Kind::Knetsim; 3], ServiceAt::First, false, FRAME);
-        at_once(330, 1_500_000);
+        at_once(500, 1_500_000);
         let most = row.routers[1].most_memory();
         assert!(most > 256 << 10, "too little waits: {most} kB");
     });
