@@ -16,7 +16,7 @@
 //! | capture that is kept | letters, digits, `-`, `_` and `.`, at most 63, as a label's value in Kubernetes | `wire` |
 //! | network namespace made by hand, whole | node, `/`, at most 255 bytes of plain characters | `box/myns` |
 //!
-//! Clusters and scratch nodes have none of the [`RESERVED`] names. What the kernel lets people name otherwise (a
+//! Clusters and scratch nodes have none of the [`RESERVED`] names, whether in small letters or in capitals. What the kernel lets people name otherwise (a
 //! namespace, an interface, a process) is escaped when it is read: see [`crate::untrusted`].
 
 use std::borrow::Cow;
@@ -44,10 +44,12 @@ fn bad(given: &str, kind: &'static str, rule: &'static str) -> BadName {
     BadName { given: untrusted::line(&given.chars().take(80).collect::<String>()), kind, rule }
 }
 
-/// Refuses a word that stands for something else where a node or a cluster can be named.
+/// Refuses a word that stands for something else where a node or a cluster can be named, in whatever letters: a node's
+/// name is a host name, too, and of those `LOCALHOST` and `localhost` are one.
 fn not_reserved(text: &str, kind: &'static str) -> Result<(), BadName> {
     const RULE: &str = "the word has another meaning here, for knetsim, its console or the kernel; choose another one";
-    if RESERVED.contains(&text) { Err(bad(text, kind, RULE)) } else { Ok(()) }
+    let is_reserved = RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text));
+    if is_reserved { Err(bad(text, kind, RULE)) } else { Ok(()) }
 }
 
 /// Splits `C0w12` into `C0`, `w`, `12`: a stem, one of `kinds`, and digits.

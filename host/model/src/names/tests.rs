@@ -62,7 +62,8 @@ fn one_rule_holds_for_all_that_is_named() {
 
 #[test]
 fn words_with_another_meaning_are_no_names() {
-    for word in RESERVED {
+    let capitals = RESERVED.iter().map(|word| word.to_ascii_uppercase());
+    for word in RESERVED.iter().map(|word| (*word).to_owned()).chain(capitals) {
         assert!(word.parse::<NodeName>().is_err() && word.parse::<ClusterName>().is_err(), "{word}");
         assert!(!matches!(word.parse::<Target>(), Ok(Target::Node(_))), "{word}");
         let error = word.parse::<ClusterName>().unwrap_err().to_string();
