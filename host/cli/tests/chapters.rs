@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -76,12 +77,14 @@ fn when_it_is_ended_all_its_sandboxes_are() {
     let home = Home::new();
     let built = Ran::from(home.command(&["lab", "build", "tests/lesson"]).current_dir(root()).output().unwrap());
     let mut command = home.command(&["lab", "test", "--jobs", "2", built.out.trim()]);
-    let mut test = command.current_dir(root()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut test = command.spawn().unwrap();
     let sandboxes = || home.must(&["ls", "-o", "name"]).lines().count();
     common::eventually("two tasks are tried", || sandboxes() == 2);
-    common::signal(&test, "TERM");
-    assert_eq!(common::ended(&mut test), Some(143));
-    assert_eq!(sandboxes(), 0);
+    // As a terminal does: to all that run there.
+    knetsim_testing::run(&["kill", "-s", "INT", "--", &format!("-{}", test.id())]);
+    assert_eq!(common::ended(&mut test), Some(130));
+    assert_eq!((sandboxes(), std::fs::read_dir(home.state()).unwrap().count()), (0, 0));
 }
 
 #[test]

@@ -39,6 +39,9 @@ impl Worker {
     async fn start(bytes: &[u8], outline: &Outline) -> anyhow::Result<Worker> {
         let mut command = Command::new("/proc/self/exe");
         command.args(["lab", "try"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // Ctrl-C reaches only the process that started it, which then sends it one signal ([`Worker::end`]): after a
+        // second one it would not wait until its sandbox's folder is removed.
+        command.process_group(0);
         let mut process = command.spawn().context("starting this program again")?;
         let pipes = process.stdin.take().zip(process.stdout.take());
         let (stdin, stdout) = pipes.context("the pipes to a program are missing")?;
@@ -116,8 +119,6 @@ pub(super) fn run(
         let starts = (0..jobs.min(pieces.len())).map(|_| Worker::start(bytes, outline));
         let mut workers = try_join_all(starts).await?;
         let result = tokio::select! {
-            biased;
-            // Ctrl-C ends the workers, too, and is the reason then.
             number = interrupts.next() => Err(Interrupted(number?).into()),
             result = try_join_all(workers.iter_mut().map(|worker| take_turns(worker, pieces, &board))) => result,
         };
